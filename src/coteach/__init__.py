@@ -1,0 +1,62 @@
+"""coteach: train vision models from imperfect labels, noisy, soft or missing.
+
+Everything public is importable from here. Nothing is imported until it is asked for, so that
+``import coteach`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coteach.data.soft_label import SoftLabelDataset as SoftLabelDataset
+    from coteach.data.soft_label import SoftLabelWindowedDataset as SoftLabelWindowedDataset
+    from coteach.data.splits import generate_training_csv as generate_training_csv
+    from coteach.errors import CoteachError as CoteachError
+    from coteach.labels.confidence import confidence_weight as confidence_weight
+    from coteach.labels.votes import vote_shares as vote_shares
+    from coteach.losses.co_teaching import CoTeachingLoss as CoTeachingLoss
+    from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss as SoftLabelWeightedCELoss
+    from coteach.methods.base import Method as Method
+    from coteach.methods.co_teaching import CoTeaching as CoTeaching
+    from coteach.methods.soft_label import SoftLabel as SoftLabel
+    from coteach.methods.supervised import Supervised as Supervised
+    from coteach.rasters.build import build_soft_labels as build_soft_labels
+    from coteach.selection.curriculum import CurriculumScheduler as CurriculumScheduler
+    from coteach.selection.small_loss import select_small_loss as select_small_loss
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CoTeaching": "methods.co_teaching",
+    "CoTeachingLoss": "losses.co_teaching",
+    "CoteachError": "errors",
+    "CurriculumScheduler": "selection.curriculum",
+    "Method": "methods.base",
+    "SoftLabel": "methods.soft_label",
+    "SoftLabelDataset": "data.soft_label",
+    "SoftLabelWeightedCELoss": "losses.soft_cross_entropy",
+    "SoftLabelWindowedDataset": "data.soft_label",
+    "Supervised": "methods.supervised",
+    "build_soft_labels": "rasters.build",
+    "confidence_weight": "labels.confidence",
+    "generate_training_csv": "data.splits",
+    "select_small_loss": "selection.small_loss",
+    "vote_shares": "labels.votes",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 -- the keys of _HOME are names
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        msg = f"module 'coteach' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"coteach.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,65 @@
+"""The ``coteach`` command: finds the subcommand, pays for nothing else, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from coteach import __version__
+from coteach.errors import CoteachError
+
+# command -> (module, attribute, one line for --help). The module is imported only when its command runs.
+_COMMANDS = {
+    "build-soft-labels": ("soft_labels", "build", "Several label maps -> P_soft and W_conf rasters."),
+    "data": ("sample_data", "data", "Fetch sample data."),
+    "demo": ("demo", "demo", "The whole job on real data: one table of all variants."),
+    "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
+    "generate-training-csv": ("split", "generate", "Manifest -> train, val and test CSV."),
+    "train": ("train", "train", "Train a model from a YAML configuration."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose help needs no import of its commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(f"coteach.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, _, help_) in sorted(_COMMANDS.items())])
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example: coteach data nc-landcover && coteach train conf.yaml optimizer.lr=3e-4",
+)
+@click.version_option(__version__, prog_name="coteach")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, *, debug: bool) -> None:
+    """Train vision models from imperfect labels: noisy, soft or missing."""
+    ctx.obj = {"debug": debug}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; exit code 0 only if all of the work was done."""
+    debug = "--debug" in (args if args is not None else sys.argv[1:])
+    try:
+        cli.main(args=args, prog_name="coteach")
+    except CoteachError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Numbers about labels: votes, confidence, noise. NumPy and SciPy only."""

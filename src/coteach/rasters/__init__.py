@@ -1,0 +1,1 @@
+"""Everything that reads or writes rasters; the only importer of rasterio."""

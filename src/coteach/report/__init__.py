@@ -1,0 +1,1 @@
+"""Metrics and what people look at after a run."""

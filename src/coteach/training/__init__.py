@@ -1,0 +1,1 @@
+"""The only importer of Lightning: runs any Method."""

@@ -1,0 +1,86 @@
+"""What flows through coteach: small typed containers. torch is imported for typing only.
+
+Shape legend: ``B`` items of a batch, ``C`` classes, ``*S`` the item's own axes: none for an image with one
+label, ``(H, W)`` for a map of pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class SoftTarget:
+    """Label evidence for a batch.
+
+    Args:
+        probs: ``(B, C, *S)`` float, the label distribution; sums to 1 over ``C`` wherever ``valid``.
+        weight: ``(B, *S)`` float in [0, 1], the confidence in the label (W_conf).
+        valid: ``(B, *S)`` bool; False where there is no label at all. Such items never train.
+    """
+
+    probs: Tensor
+    weight: Tensor
+    valid: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of one stream.
+
+    Args:
+        ids: ``(B,)`` int64, the stable position of every sample in its data set.
+        views: one entry a view of the samples; each is what a network takes, usually ``(B, bands, H, W)``.
+        target: the label evidence, or None for samples without labels.
+        extra: whatever else the data set gave (paths, geometry), collated.
+    """
+
+    ids: Tensor
+    views: tuple[Any, ...]
+    target: Any = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Any:
+        """The first view."""
+        return self.views[0]
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerms:
+    """The scalars of one step.
+
+    Args:
+        networks: network name -> term name -> scalar; a network's own loss is their sum.
+        shared: term name -> scalar that belongs to several networks at once (JoCoR's agreement, L_reg).
+        logs: figures for the log, no gradient needed (selected share, retention, agreement).
+    """
+
+    networks: Mapping[str, Mapping[str, Tensor]]
+    shared: Mapping[str, Tensor] = field(default_factory=dict)
+    logs: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+    def total(self) -> Tensor:
+        """Sum of all terms. The networks' graphs are disjoint: one backward of it serves all of them."""
+        terms = [t for own in self.networks.values() for t in own.values()] + list(self.shared.values())
+        return sum(terms[1:], start=terms[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which items one ranking chose.
+
+    Args:
+        mask: bool, shaped like the losses: True where the item is to be learned from.
+        count: 0-d int64, how many items ``mask`` holds.
+        eligible: 0-d int64, how many items were there to choose from.
+    """
+
+    mask: Tensor
+    count: Tensor
+    eligible: Tensor
