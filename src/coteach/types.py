@@ -36,19 +36,24 @@ class Batch:
     Args:
         ids: ``(B,)`` int64, the stable position of every sample in its data set.
         views: one entry a view of the samples; each is what a network takes, usually ``(B, bands, H, W)``.
-        target: the label evidence, or None for samples without labels.
-        extra: whatever else the data set gave (paths, geometry), collated.
+        targets: the label evidence of each view, for geometry moves it with the image; None without labels.
+        extra: whatever else the data set gave (paths, geometry), collated, of the first view.
     """
 
     ids: Tensor
     views: tuple[Any, ...]
-    target: Any = None
+    targets: tuple[Any, ...]
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Any:
         """The first view."""
         return self.views[0]
+
+    @property
+    def target(self) -> Any:
+        """The labels of the first view."""
+        return self.targets[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,149 @@
+"""Randomness keyed on (seed, epoch, item, view), so that a resumed run draws what an uninterrupted one draws.
+
+The key travels with the index from the sampler to the worker: it does not matter which worker draws a sample,
+nor what was drawn before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler, default_collate
+
+from coteach.errors import InputError
+from coteach.types import Batch
+
+
+def stable_seed(*parts: int | str) -> int:
+    """A seed in [0, 2^63) that depends on every part and on nothing else: not on the process or the machine.
+
+    Example:
+        >>> stable_seed(42, "order", 3) == stable_seed(42, "order", 3) != stable_seed(42, "order", 4)
+        True
+    """
+    digest = blake2b("\0".join(f"{type(part).__name__}:{part}" for part in parts).encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed Python's, NumPy's and torch's global generators inside the block, and put them back after it."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 -- users' own code draws from it
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+class ItemKey(NamedTuple):
+    """Which sample, in which epoch."""
+
+    item: int
+    epoch: int
+
+
+class EpochSampler(Sampler[ItemKey]):
+    """The samples of one epoch in an order that depends on (seed, epoch) only; each process takes its share.
+
+    Args:
+        ids: the samples to draw.
+        seed: seed of the run.
+        shuffle: a new order each epoch; otherwise the order of ``ids``.
+        rank: this process.
+        world_size: number of processes. The order is padded from its start so that all draw equally many.
+    """
+
+    def __init__(
+        self, ids: Sequence[int], *, seed: int, shuffle: bool = True, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.ids = ids
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return (len(self.ids) + self.world_size - 1) // self.world_size
+
+    def __iter__(self) -> Iterator[ItemKey]:
+        order = np.asarray(self.ids, dtype=np.int64)
+        if self.shuffle:
+            order = np.random.default_rng(stable_seed(self.seed, "order", self.epoch)).permutation(order)
+        order = np.resize(order, len(self) * self.world_size)
+        for index in order[self.rank :: self.world_size]:
+            yield ItemKey(int(index), self.epoch)
+
+
+class KeyedDataset(Dataset[dict[str, Any]]):
+    """Draws the views of a sample of another data set, each from its own random numbers.
+
+    Args:
+        dataset: gives ``{"image", "mask", ...}`` or ``(image, label)``. If it has ``reseed(seed)``, that is
+            called before each draw; ``plain(index)``, if it has one, gives a sample without augmentation.
+        seed: seed of the run.
+        views: how often each sample is drawn.
+        augment: False draws by ``plain``.
+    """
+
+    def __init__(self, dataset: Any, *, seed: int, views: int = 1, augment: bool = True) -> None:
+        if not augment and not hasattr(dataset, "plain"):
+            raise InputError(
+                type(dataset).__name__, "has no plain(index)", "add it: the sample without augmentation"
+            )
+        self.dataset = dataset
+        self.seed = seed
+        self.views = views
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: ItemKey) -> dict[str, Any]:
+        samples = [self._draw(key, view) for view in range(self.views)]
+        return {
+            "id": key.item,
+            "views": tuple(image for image, _, _ in samples),
+            "targets": tuple(target for _, target, _ in samples),
+            "extra": samples[0][2],
+        }
+
+    def _draw(self, key: ItemKey, view: int) -> tuple[Any, Any, dict[str, Any]]:
+        seed = stable_seed(self.seed, "item", key.epoch, key.item, view)
+        with seeded(seed):
+            if not self.augment:
+                return _parts(self.dataset.plain(key.item))
+            if hasattr(self.dataset, "reseed"):
+                self.dataset.reseed(seed)
+            return _parts(self.dataset[key.item])
+
+
+def _parts(sample: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """(image, target, everything else) of a sample."""
+    if isinstance(sample, dict):
+        rest = {key: value for key, value in sample.items() if key not in ("image", "mask")}
+        return sample["image"], sample["mask"], rest
+    image, label = sample
+    return image, label, {}
+
+
+def collate_batch(samples: Sequence[dict[str, Any]]) -> Batch:
+    """Stack drawn samples into one batch."""
+    stacked = default_collate(list(samples))
+    return Batch(
+        ids=stacked["id"],
+        views=tuple(stacked["views"]),
+        targets=tuple(stacked["targets"]),
+        extra=stacked["extra"],
+    )

@@ -1,0 +1,147 @@
+"""CSV tables as every data set and split reads and writes them.
+
+Cells stay text. A relative path in a cell is relative to the table's own folder; if nothing lies there, to
+the working directory.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coteach.errors import TableError
+
+_PATH_SUFFIX = "_path"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a header.
+
+    Args:
+        path: where it was read from.
+        columns: the header, in order.
+        rows: one dict a row, column -> text.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: list[dict[str, str]]
+
+    def require(self, *columns: str) -> None:
+        """Check that columns are there.
+
+        Raises:
+            TableError: one is missing; the message names the nearest one that is there.
+        """
+        for column in columns:
+            if column not in self.columns:
+                near = difflib.get_close_matches(column, self.columns, n=1)
+                guess = f" (is it {near[0]!r}?)" if near else ""
+                raise TableError(
+                    str(self.path),
+                    f"no column {column!r}{guess}; its columns are {', '.join(self.columns)}",
+                    "add the column, or name the one to use",
+                )
+
+    def where(self, index: int) -> str:
+        """How an error message names row ``index`` (from 0): file, row number from 1, tile."""
+        tile = self.rows[index].get("tile_id", "")
+        return f"{self.path}, row {index + 1}" + (f" ({tile})" if tile else "")
+
+    def text(self, index: int, column: str) -> str:
+        """The cell of a row, never empty.
+
+        Raises:
+            TableError: it is empty.
+        """
+        value = self.rows[index][column].strip()
+        if not value:
+            raise TableError(self.where(index), f"{column} is empty", "fill the cell or drop the row")
+        return value
+
+    def integer(self, index: int, column: str, minimum: int = 0) -> int:
+        """The cell of a row as an integer of at least ``minimum``.
+
+        Raises:
+            TableError: it is none, or smaller.
+        """
+        value = self.text(index, column)
+        try:
+            number = int(value)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            remedy = f"give an integer of at least {minimum}"
+            raise TableError(self.where(index), f"{column} is {value!r}", remedy)
+        return number
+
+    def located(self, cell: str) -> Path:
+        """Where the file that a cell names lies: beside the table, else in the working directory."""
+        beside = self.path.parent / cell
+        return Path(cell) if not beside.exists() and Path(cell).exists() else beside
+
+    def row_for(self, index: int, folder: Path) -> dict[str, str]:
+        """A copy of a row for a table in another folder: relative ``*_path`` cells still lead to their files."""
+        row = dict(self.rows[index])
+        for column, cell in row.items():
+            if column.endswith(_PATH_SUFFIX) and cell and not Path(cell).is_absolute():
+                row[column] = path_from(folder, self.located(cell))
+        return row
+
+
+def path_from(folder: Path, file: Path) -> str:
+    """How a table in ``folder`` writes the path of ``file``: relative, with forward slashes.
+
+    Folders are resolved first: ``..`` behind a symbolic link leads elsewhere than it reads.
+    """
+    target = file.parent.resolve() / file.name
+    try:
+        return Path(os.path.relpath(target, folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return str(target)
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Read a CSV file with a header, in UTF-8.
+
+    Raises:
+        TableError: the file is missing, empty, no text, has a column twice, or a row with too many or too few cells.
+    """
+    file = Path(path)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            lines = list(csv.reader(stream, strict=True))
+    except FileNotFoundError:
+        raise TableError(str(file), "does not exist", "give the path of a CSV file") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TableError(str(file), f"cannot be read ({error})", "give a CSV file in UTF-8") from error
+    if not lines or not any(lines[0]):
+        raise TableError(str(file), "is empty", "give a CSV file with a header and at least one row")
+    columns = tuple(name.strip() for name in lines[0])
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise TableError(str(file), f"has the column {twice!r} twice", "rename one of them")
+    cells = [line for line in lines[1:] if line]
+    for number, line in enumerate(cells, start=1):
+        if len(line) != len(columns):
+            cause = f"has {len(line)} cells where the header has {len(columns)} columns"
+            raise TableError(f"{file}, row {number}", cause, "quote cells that hold commas, or fill the row")
+    return Table(file, columns, [dict(zip(columns, line, strict=True)) for line in cells])
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
+    """Write a CSV file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

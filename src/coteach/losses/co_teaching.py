@@ -1,0 +1,223 @@
+"""Two networks teach each other on soft labels (Xiao et al. 2026, eq. 6-11).
+
+One step: the curriculum admits the most confident items (eq. 7); each network ranks those of a class by their
+plain loss and keeps the smallest (eq. 9: J_A, J_B); each learns from what the other kept, weighted by
+confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_reg``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from coteach.errors import InputError, OptionError
+from coteach.losses.neighborhood import neighborhood_consistency
+from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
+from coteach.losses.target import as_soft_target
+from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
+from coteach.selection.small_loss import select_small_loss
+from coteach.types import LossTerms, Selection, SoftTarget
+
+
+def cross_update(
+    losses_a: Float[Tensor, "*items"],
+    losses_b: Float[Tensor, "*items"],
+    weight: Float[Tensor, "*items"],
+    chosen_by_a: Bool[Tensor, "*items"],
+    chosen_by_b: Bool[Tensor, "*items"],
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Each network's weighted loss on what the other chose (eq. 11), divided once by the number chosen.
+
+    Args:
+        losses_a: the plain losses of network A, any shape.
+        losses_b: those of network B.
+        weight: W_conf in [0, 1].
+        chosen_by_a: J_A, bool.
+        chosen_by_b: J_B, bool.
+
+    Returns:
+        The scalars that A and B minimise.
+    """
+    return masked_mean(losses_a, chosen_by_b, weight), masked_mean(losses_b, chosen_by_a, weight)
+
+
+class CoTeachingLoss:
+    """Curriculum, class-balanced small-loss selection, cross-update and neighbourhood consistency.
+
+    Args:
+        name: how the loss is called in logs.
+        num_classes: ``C``.
+        e_warm: epochs over which retention and forget rate rise.
+        p_start: share of the items admitted at epoch 0.
+        p_end: share admitted from epoch ``e_warm`` on.
+        lambda_reg: weight of the neighbourhood term (eq. 10), the mean over ordered pairs and both networks;
+            0 leaves it out.
+        forget_end: forget rate from epoch ``e_warm`` on.
+        balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
+        mask_key: key of the label distributions in the target.
+        weight_key: key of the confidence in the target.
+        seed: decides between equal confidences and equal losses.
+
+    Attributes:
+        current_epoch: to be set by the training loop before each epoch.
+        current_step: to be set before each batch; decides, with the seed, between ties.
+
+    Raises:
+        OptionError: a rate is no share, ``lambda_reg`` is negative or ``balance`` unknown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        num_classes: int,
+        e_warm: float = 20,
+        p_start: float = 0.5,
+        p_end: float = 0.95,
+        lambda_reg: float = 0.1,
+        *,
+        forget_end: float = 0.3,
+        balance: Literal["batch", "sample"] = "batch",
+        mask_key: str = "mask",
+        weight_key: str = "w_conf",
+        seed: int = 0,
+    ) -> None:
+        if lambda_reg < 0:
+            raise OptionError("lambda_reg", f"{lambda_reg} is negative", "use 0 to leave the term out")
+        if balance not in ("batch", "sample"):
+            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
+        self.name = name
+        self.num_classes = num_classes
+        self.curriculum = CurriculumScheduler(e_warm, p_start, p_end, forget_end=forget_end, seed=seed)
+        self.lambda_reg = lambda_reg
+        self.balance = balance
+        self.mask_key = mask_key
+        self.weight_key = weight_key
+        self.current_epoch: float = 0
+        self.current_step = 0
+
+    def compute(
+        self, prediction: Tensor | Mapping[str, Tensor], target: Tensor | Mapping[str, Tensor]
+    ) -> Float[Tensor, ""]:
+        """The scalar loss of a batch.
+
+        Args:
+            prediction: in training a mapping with ``logits_a`` and ``logits_b`` ``(B, C, H, W)`` and, if
+                ``lambda_reg`` > 0, ``features`` ``(B, F, H, W)``; in validation plain logits ``(B, C, H, W)``,
+                for which the loss is the confidence-weighted soft cross-entropy.
+            target: label distributions ``(B, C, H, W)``, or a mapping that holds them and the confidence.
+
+        Returns:
+            Scalar; the networks' graphs are disjoint, one backward serves both.
+
+        Raises:
+            InputError: a key is missing or shapes do not fit.
+        """
+        soft = as_soft_target(target, self.num_classes, mask_key=self.mask_key, weight_key=self.weight_key)
+        if isinstance(prediction, Mapping):
+            for key in ("logits_a", "logits_b"):
+                if key not in prediction:
+                    raise InputError(
+                        "prediction", f"no {key!r} among {sorted(prediction)}", "give both networks'"
+                    )
+            return self.terms(
+                prediction["logits_a"], prediction["logits_b"], soft, prediction.get("features")
+            ).total()
+        check_same_items(prediction, soft.probs)
+        return masked_mean(soft_cross_entropy(prediction, soft.probs), soft.valid, soft.weight)
+
+    __call__ = compute
+
+    def terms(
+        self, logits_a: Tensor, logits_b: Tensor, target: SoftTarget, features: Tensor | None
+    ) -> LossTerms:
+        """The same by parts: one term a network, L_reg shared, and figures for the log.
+
+        Args:
+            logits_a: ``(B, C, *S)`` of network A.
+            logits_b: ``(B, C, *S)`` of network B.
+            target: the labels.
+            features: ``(B, F, H, W)``, needed if ``lambda_reg`` > 0.
+
+        Returns:
+            Terms of networks ``a`` and ``b``.
+
+        Raises:
+            InputError: shapes do not fit, or the features are missing.
+        """
+        check_same_items(logits_a, target.probs)
+        check_same_items(logits_b, target.probs)
+        losses_a = soft_cross_entropy(logits_a, target.probs)
+        losses_b = soft_cross_entropy(logits_b, target.probs)
+        admitted = self._admit(target)
+        j_a, j_b = (self._choose(losses, target, admitted.mask) for losses in (losses_a, losses_b))
+        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a.mask, j_b.mask)
+        shared = {}
+        if self.lambda_reg > 0:
+            if features is None:
+                raise InputError(
+                    "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
+                )
+            regs = [self.compute_neighborhood_reg(z, features, target.valid) for z in (logits_a, logits_b)]
+            shared["neighborhood"] = self.lambda_reg * (regs[0] + regs[1]) / 2
+        return LossTerms(
+            networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
+            shared=shared,
+            logs=self._figures(logits_a, logits_b, target, admitted, j_a, j_b),
+        )
+
+    def compute_neighborhood_reg(
+        self,
+        logits: Float[Tensor, "b c h w"],
+        features: Float[Tensor, "b f h w"],
+        valid: Tensor | None = None,
+    ) -> Float[Tensor, ""]:
+        """Eq. 10 for one network: the mean over ordered valid pairs, without ``lambda_reg``."""
+        return neighborhood_consistency(logits, features, valid)
+
+    def _admit(self, target: SoftTarget) -> Selection:
+        return retain_most_confident(
+            target.weight,
+            self.curriculum.retention_rate(self.current_epoch),
+            valid=target.valid,
+            seed=self.curriculum.seed,
+            step=self.current_step,
+        )
+
+    def _choose(self, losses: Tensor, target: SoftTarget, admitted: Tensor) -> Selection:
+        label = target.probs.argmax(1)  # ties go to the lowest code
+        groups = self.num_classes
+        if self.balance == "sample":
+            sample = torch.arange(len(label), device=label.device).view(-1, *[1] * (label.ndim - 1))
+            label, groups = label + sample * self.num_classes, groups * len(label)
+        return select_small_loss(
+            losses,
+            self.curriculum.forget_rate(self.current_epoch),
+            group=label,
+            num_groups=groups,
+            eligible=admitted,
+            seed=self.curriculum.seed,
+            step=self.current_step,
+        )
+
+    def _figures(
+        self,
+        logits_a: Tensor,
+        logits_b: Tensor,
+        target: SoftTarget,
+        admitted: Selection,
+        j_a: Selection,
+        j_b: Selection,
+    ) -> dict[str, Tensor | float]:
+        valid = target.valid.sum().clamp(min=1)
+        return {
+            "retention_rate": self.curriculum.retention_rate(self.current_epoch),
+            "forget_rate": self.curriculum.forget_rate(self.current_epoch),
+            "admitted_share": admitted.count / valid,
+            "selected_share": j_a.count / valid,
+            "selection_overlap": (j_a.mask & j_b.mask).sum() / (j_a.mask | j_b.mask).sum().clamp(min=1),
+            "agreement": ((logits_a.argmax(1) == logits_b.argmax(1)) & target.valid).sum() / valid,
+        }

@@ -1,0 +1,72 @@
+"""What a data set or a user calls a target -> ``SoftTarget``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from coteach.errors import InputError
+from coteach.types import SoftTarget
+
+
+def has_label(probs: Float[Tensor, "b c *s"], weight: Float[Tensor, "b *s"]) -> Bool[Tensor, "b *s"]:
+    """Where there is a label at all.
+
+    An item without one is written as a uniform distribution of weight 0 (what the data sets here give), or as
+    a distribution that sums to nothing or is NaN (what other tools write).
+    """
+    total = probs.sum(1)
+    flat = probs.amax(1) == probs.amin(1)
+    return (total > 0) & ~((weight == 0) & flat)
+
+
+def as_soft_target(
+    target: Tensor | Mapping[str, Tensor],
+    num_classes: int,
+    *,
+    mask_key: str = "mask",
+    weight_key: str = "w_conf",
+) -> SoftTarget:
+    """Read a training target.
+
+    Args:
+        target: ``(B, C, *S)`` label distributions, or a mapping with them under ``mask_key`` and, optionally,
+            the confidence ``(B, 1, *S)`` or ``(B, *S)`` in [0, 1] under ``weight_key``.
+        num_classes: ``C``.
+        mask_key: key of the distributions.
+        weight_key: key of the confidence; absent means 1 everywhere.
+
+    Returns:
+        The target; items without a label are invalid and weigh 0.
+
+    Raises:
+        InputError: a key is missing, or a shape does not fit ``num_classes`` or the distributions.
+    """
+    if isinstance(target, Mapping):
+        if mask_key not in target:
+            raise InputError("target", f"no key {mask_key!r} among {sorted(target)}", "set mask_key")
+        probs, weight = target[mask_key], target.get(weight_key)
+    else:
+        probs, weight = target, None
+    if probs.ndim < 2 or probs.shape[1] != num_classes:
+        raise InputError(
+            "target",
+            f"shape {tuple(probs.shape)} is not (B, {num_classes}, ...)",
+            "set num_classes to its classes",
+        )
+    probs = probs.float()
+    item_shape = probs.shape[:1] + probs.shape[2:]
+    if weight is None:
+        weight = torch.ones(item_shape, device=probs.device)
+    elif weight.numel() != item_shape.numel():
+        raise InputError(
+            "target",
+            f"confidence {tuple(weight.shape)} does not fit the labels {tuple(probs.shape)}",
+            "give one weight an item",
+        )
+    weight = weight.reshape(item_shape).float()
+    valid = has_label(probs, weight)
+    return SoftTarget(probs=probs, weight=torch.where(valid, weight, 0.0), valid=valid)

@@ -1,0 +1,74 @@
+"""Give a categorical raster other codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+
+from coteach.errors import RasterError
+
+_NUM_CODES = 256  # of a uint8 raster
+
+
+def recode_classes(
+    source: Path,
+    target: Path,
+    *,
+    codes: Mapping[int, int],
+    nodata: int,
+    class_names: Sequence[str],
+    class_colors: Sequence[tuple[int, int, int]],
+) -> None:
+    """Write the first band of a raster as uint8 with other codes; grid and CRS stay.
+
+    The file gets a colour table and the tag ``CLASS_NAMES``, a JSON list in the order of the codes.
+
+    Args:
+        source: a raster whose first band holds whole numbers, of any dtype.
+        target: the GeoTIFF to write.
+        codes: code in ``source`` -> code in ``target``, 0..C-1.
+        nodata: 0..255; written where ``source`` has no data, and declared.
+        class_names: ``C`` names.
+        class_colors: ``C`` times red, green, blue in 0..255.
+
+    Raises:
+        RasterError: ``source`` cannot be read, or holds a code that ``codes`` does not.
+    """
+    try:
+        with rasterio.open(source) as dataset:
+            values, valid = dataset.read(1), dataset.read_masks(1) > 0
+            profile = {key: dataset.profile[key] for key in ("crs", "transform", "width", "height")}
+    except RasterioError as error:
+        raise RasterError(str(source), f"cannot be read ({error})", "give a readable raster") from error
+    recoded = np.full(values.shape, nodata, np.uint8)
+    for old, new in codes.items():
+        recoded[valid & (values == old)] = new
+    unknown = np.setdiff1d(values[valid], list(codes))
+    if unknown.size:
+        cause = f"holds the codes {', '.join(f'{code:g}' for code in unknown[:10])}, which have no new code"
+        raise RasterError(str(source), cause, "name every code that the raster holds")
+    with rasterio.open(
+        target,
+        "w",
+        driver="GTiff",
+        count=1,
+        dtype="uint8",
+        nodata=nodata,
+        tiled=True,
+        compress="deflate",
+        **profile,
+    ) as dataset:
+        dataset.write(recoded, 1)
+        dataset.write_colormap(1, _colormap(class_colors))
+        dataset.update_tags(CLASS_NAMES=json.dumps(list(class_names)))
+
+
+def _colormap(colors: Sequence[tuple[int, int, int]]) -> dict[int, tuple[int, int, int, int]]:
+    """All 256 entries of a colour table: opaque classes, the rest transparent black."""
+    opaque = {code: (*color, 255) for code, color in enumerate(colors)}
+    return {code: opaque.get(code, (0, 0, 0, 0)) for code in range(_NUM_CODES)}

@@ -1,0 +1,255 @@
+"""The one LightningModule that trains any Method.
+
+Optimisation is manual, because a method may have several networks: their graphs are disjoint, so one backward
+of the summed losses serves all of them (and DDP), then each optimizer steps. One gradient scaler for all:
+unscale all, step all, update once. Lightning refuses accumulation and clipping in this mode; both are done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning as L  # noqa: N812 -- the name its documentation uses
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+
+from coteach.errors import TrainingError
+from coteach.losses.target import as_soft_target
+from coteach.methods.base import Method, Step, Stream
+from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.streams import LoaderOptions, StreamLoader, make_loader
+from coteach.types import Batch
+
+OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
+_IGNORED = -1
+_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class MethodModule(L.LightningModule):
+    """Runs a method under a Lightning ``Trainer``.
+
+    Args:
+        method: set up, with its networks.
+        datasets: source name -> data set; ``train`` is required, ``val`` is what validation runs on.
+        num_classes: ``C``.
+        make_optimizer: parameters -> optimizer; called once a trained network.
+        scheduler: the learning-rate schedule, made once an optimizer; None keeps the rate constant.
+        loader: how samples are loaded.
+        options: precision, accumulation, clipping, length.
+        seed: seed of the run.
+    """
+
+    def __init__(
+        self,
+        *,
+        method: Method,
+        datasets: Mapping[str, Any],
+        num_classes: int,
+        make_optimizer: OptimizerFactory,
+        scheduler: SchedulerOptions | None,
+        loader: LoaderOptions,
+        options: TrainerOptions,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.method = method
+        self.datasets = datasets
+        self.make_optimizer = make_optimizer
+        self.scheduler = scheduler
+        self.loader = loader
+        self.options = options
+        self.seed = seed
+        self.num_classes = num_classes
+        self.batches_seen = 0
+        self._streams: StreamLoader | None = None
+        self.scaler = torch.amp.GradScaler(enabled=options.precision == "16-mixed")
+        self.val_metrics = MetricCollection(
+            {"OA": MulticlassAccuracy(num_classes, average="micro", ignore_index=_IGNORED), "mIoU": MulticlassJaccardIndex(num_classes, ignore_index=_IGNORED)},
+            prefix="val/",
+        )
+
+    # -- data -------------------------------------------------------------------------------------------------
+
+    def train_dataloader(self) -> StreamLoader:
+        """This epoch's streams. Loaders (and their workers) are kept while a method asks for the same ones."""
+        epoch = self.current_epoch
+        self.method.prepare_epoch(epoch, self._scan)
+        streams = tuple(self.method.streams(epoch))
+        if self._streams is None or self._streams.streams != streams:
+            loaders = {stream.name: self._make_loader(stream) for stream in streams}
+            self._streams = StreamLoader(loaders, streams)
+        self._streams.set_epoch(epoch)
+        return self._streams
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """The validation set in order, without augmentation of its own."""
+        if "val" not in self.datasets:
+            return []
+        return self._make_loader(Stream(name="val", source="val", shuffle=False))
+
+    def _make_loader(self, stream: Stream) -> DataLoader[Any]:
+        if stream.source not in self.datasets:
+            raise TrainingError(
+                f"stream {stream.name!r}", f"no data set {stream.source!r}", "name it in the configuration"
+            )
+        return make_loader(
+            self.datasets[stream.source],
+            stream,
+            self.loader,
+            seed=self.seed,
+            rank=self.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def _scan(self, stream: Stream) -> Iterable[Batch]:
+        for batch in self._make_loader(stream):
+            yield self._to_device(batch)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Batches are frozen containers, which Lightning's own mover refuses."""
+        if isinstance(batch, Mapping):
+            return {
+                name: self.transfer_batch_to_device(one, device, dataloader_idx)
+                for name, one in batch.items()
+            }
+        return self._to_device(batch)
+
+    def _to_device(self, batch: Batch) -> Batch:
+        def move(value: Any) -> Any:
+            return super(MethodModule, self).transfer_batch_to_device(value, self.device, 0)
+
+        return Batch(
+            ids=move(batch.ids),
+            views=tuple(move(view) for view in batch.views),
+            targets=tuple(move(target) for target in batch.targets),
+            extra=batch.extra,
+        )
+
+    # -- optimisation -----------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        """One optimizer and one scheduler a trained network."""
+        optimizers = [
+            self.make_optimizer(self.method.networks[name].parameters()) for name in self.method.trained
+        ]
+        if self.scheduler is None:
+            return optimizers, []
+        schedule = self.scheduler
+        return optimizers, [
+            {"scheduler": schedule.make(o), "interval": schedule.interval} for o in optimizers
+        ]
+
+    def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
+        """One batch of every stream: losses, one backward, and a step of every optimizer when it is due."""
+        step = Step(epoch=self.current_epoch, index=self.batches_seen, seed=self.seed)
+        with self._autocast():
+            terms = self.method.losses(batches, step)
+            loss = terms.total()
+        self._refuse_nonfinite(loss, batches)
+        self.manual_backward(self.scaler.scale(loss / self.options.accumulate_grad_batches))
+        if (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx):
+            self._step_optimizers()
+            self.method.after_step(step)
+        self.batches_seen += 1
+        if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
+            self.trainer.should_stop = True
+        size = len(next(iter(batches.values())).ids)
+        self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
+        own = {f"{name}/{term}": v.detach() for name, d in terms.networks.items() for term, v in d.items()}
+        shared = {f"shared/{term}": v.detach() for term, v in terms.shared.items()}
+        figures = {f"train/{key}": value for key, value in (own | shared | dict(terms.logs)).items()}
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = _DTYPES.get(self.options.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def _is_last(self, batch_idx: int) -> bool:
+        assert self._streams is not None
+        stops = self.options.max_steps is not None and self.batches_seen + 1 >= self.options.max_steps
+        return stops or batch_idx + 1 == len(self._streams)
+
+    def _refuse_nonfinite(self, loss: Tensor, batches: Mapping[str, Batch]) -> None:
+        # Reading the loss waits for an accelerator: there it is looked at now and then only.
+        due = self.device.type == "cpu" or self.batches_seen % self.options.log_every_n_steps == 0
+        if due and not torch.isfinite(loss):
+            ids = {name: batch.ids.tolist() for name, batch in batches.items()}
+            raise TrainingError(
+                f"epoch {self.current_epoch}, batch {self.batches_seen}",
+                f"the loss is {loss.item()} (items {ids})",
+                "lower the learning rate or look at these items; the last checkpoint is kept",
+            )
+
+    def _step_optimizers(self) -> None:
+        optimizers = self._listed(self.optimizers())
+        for optimizer, name in zip(optimizers, self.method.trained, strict=True):
+            self.scaler.unscale_(optimizer)
+            if self.options.gradient_clip_val is not None:
+                clip_grad_norm_(self.method.networks[name].parameters(), self.options.gradient_clip_val)
+        for optimizer in optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        self._step_schedulers("step")
+
+    def _step_schedulers(self, interval: str) -> None:
+        if self.scheduler is None or self.scheduler.interval != interval:
+            return
+        for scheduler in self._listed(self.lr_schedulers()):
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.step(self._monitored())
+            else:
+                scheduler.step()
+
+    def _monitored(self) -> Tensor:
+        metrics = self.trainer.callback_metrics
+        if self.options.monitor not in metrics:
+            raise TrainingError(
+                "scheduler", f"needs {self.options.monitor}, which was not measured", "give a val_dataset"
+            )
+        return metrics[self.options.monitor]
+
+    @staticmethod
+    def _listed(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else [value]
+
+    def on_train_epoch_end(self) -> None:
+        """Schedules that count epochs."""
+        self._step_schedulers("epoch")
+
+    # -- validation -------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 -- Lightning's signature
+        """Loss against the soft labels, accuracy against their argmax."""
+        with self._autocast():
+            prediction = self.method.predict(batch.inputs)
+        target = as_soft_target(batch.target, self.num_classes)
+        hard = torch.where(target.valid, target.probs.argmax(1), _IGNORED)
+        self.val_metrics.update(prediction.argmax(1), hard)
+        loss = self.method.validation_loss(prediction, batch)
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.ids))
+
+    def on_validation_epoch_end(self) -> None:
+        """One figure an epoch."""
+        self.log_dict(self.val_metrics.compute(), prog_bar=True)
+        self.val_metrics.reset()
+
+    # -- checkpoints ------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What Lightning does not know of."""
+        checkpoint["coteach"] = {"batches_seen": self.batches_seen, "scaler": self.scaler.state_dict()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the run was."""
+        self.batches_seen = checkpoint["coteach"]["batches_seen"]
+        self.scaler.load_state_dict(checkpoint["coteach"]["scaler"])

@@ -1,0 +1,89 @@
+"""Options of a training run that no method needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from coteach.errors import ConfigError
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerOptions:
+    """A learning-rate schedule.
+
+    Args:
+        make: optimizer -> scheduler.
+        interval: the scheduler counts ``epoch`` s or optimizer ``step`` s.
+    """
+
+    make: Callable[[Optimizer], LRScheduler]
+    interval: Literal["epoch", "step"] = "epoch"
+
+    def __post_init__(self) -> None:
+        if self.interval not in ("epoch", "step"):
+            raise ConfigError("scheduler.interval", f"{self.interval!r} is unknown", "use 'epoch' or 'step'")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainerOptions:
+    """Length, precision, accumulation and clipping of a run.
+
+    Args:
+        max_epochs: epochs, >= 1.
+        max_steps: batches after which the run ends, whatever the epoch; None means no limit.
+        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (with one gradient scaler for all networks).
+        accumulate_grad_batches: batches whose gradients are averaged before the optimizers step, >= 1.
+        gradient_clip_val: largest norm of the gradient of each network; None does not clip.
+        accelerator: Lightning's name of the device kind.
+        devices: how many, or ``auto``.
+        strategy: Lightning's name of the strategy.
+        log_every_n_steps: batches between two lines in the step log.
+        check_val_every_n_epoch: epochs between two validations.
+        monitor: figure that decides which checkpoint is the best.
+        monitor_mode: whether the best is the ``min`` or the ``max``.
+        deterministic: refuse operations that give other numbers from run to run.
+    """
+
+    max_epochs: int = 20
+    max_steps: int | None = None
+    precision: Precision = "32-true"
+    accumulate_grad_batches: int = 1
+    gradient_clip_val: float | None = None
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    strategy: str = "auto"
+    log_every_n_steps: int = 10
+    check_val_every_n_epoch: int = 1
+    monitor: str = "val/loss"
+    monitor_mode: Literal["min", "max"] = "min"
+    deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps", "check_val_every_n_epoch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"trainer.{name}", f"{getattr(self, name)} is below 1", "give a positive number"
+                )
+        for name in ("max_steps", "gradient_clip_val"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(
+                    f"trainer.{name}", f"{value} is not positive", "give a positive number or null"
+                )
+        if self.precision not in get_args(Precision):
+            raise ConfigError(
+                "trainer.precision",
+                f"{self.precision!r} is unknown",
+                f"use one of {', '.join(get_args(Precision))}",
+            )
+        if self.monitor_mode not in ("min", "max"):
+            raise ConfigError(
+                "trainer.monitor_mode", f"{self.monitor_mode!r} is unknown", "use 'min' or 'max'"
+            )

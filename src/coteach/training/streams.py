@@ -1,0 +1,115 @@
+"""Streams -> batches: one loader a stream, the batches of all of them side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from coteach.data.keyed import EpochSampler, KeyedDataset, collate_batch
+from coteach.errors import ConfigError
+from coteach.methods.base import Stream
+from coteach.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoaderOptions:
+    """How samples are loaded.
+
+    Args:
+        batch_size: samples a batch, > 0.
+        num_workers: loader processes; 0 loads in the training process.
+        pin_memory: page-locked memory, for faster copies to an accelerator.
+        drop_last: leave out a last, smaller batch of an epoch.
+    """
+
+    batch_size: int = 8
+    num_workers: int = 0
+    pin_memory: bool = False
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.num_workers < 0:
+            raise ConfigError(
+                "data_loader",
+                f"batch_size {self.batch_size}, num_workers {self.num_workers}",
+                "batch_size must be at least 1, num_workers at least 0",
+            )
+
+
+def make_loader(
+    dataset: Any, stream: Stream, options: LoaderOptions, *, seed: int, rank: int = 0, world_size: int = 1
+) -> DataLoader[Any]:
+    """A loader of one stream.
+
+    Args:
+        dataset: where the stream draws from.
+        stream: what it draws.
+        options: how; the stream's batch size goes before.
+        seed: seed of the run.
+        rank: this process.
+        world_size: number of processes.
+
+    Raises:
+        ConfigError: the stream has no sample.
+    """
+    ids: Sequence[int] = range(len(dataset)) if stream.ids is None else stream.ids
+    if len(ids) == 0:
+        raise ConfigError(f"stream {stream.name!r}", "has no sample", "check the data set and the selection")
+    return DataLoader(
+        KeyedDataset(dataset, seed=seed, views=stream.views, augment=stream.augment),
+        sampler=EpochSampler(ids, seed=seed, shuffle=stream.shuffle, rank=rank, world_size=world_size),
+        batch_size=stream.batch_size or options.batch_size,
+        num_workers=options.num_workers,
+        pin_memory=options.pin_memory,
+        drop_last=options.drop_last,
+        persistent_workers=options.num_workers > 0,
+        # Forked workers inherit open raster handles and deadlock.
+        multiprocessing_context="spawn" if options.num_workers > 0 else None,
+        collate_fn=collate_batch,
+    )
+
+
+class StreamLoader:
+    """Iterates over several streams at once, giving ``{stream name: batch}``.
+
+    An epoch is as long as the longest stream that is not endless; shorter streams are shorter by their own
+    choice only if they are endless, and then start again.
+
+    Args:
+        loaders: stream name -> loader.
+        streams: the streams, in the same order.
+    """
+
+    def __init__(self, loaders: Mapping[str, DataLoader[Any]], streams: Sequence[Stream]) -> None:
+        self.loaders = loaders
+        self.streams = tuple(streams)
+        finite = {len(loaders[s.name]) for s in self.streams if not s.endless}
+        if len(finite) != 1:
+            raise ConfigError(
+                "streams",
+                f"{sorted(finite)} batches an epoch",
+                "one length must rule: make the others endless",
+            )
+        self._length = finite.pop()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of ``epoch`` from now on."""
+        for loader in self.loaders.values():
+            assert isinstance(loader.sampler, EpochSampler)
+            loader.sampler.epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[dict[str, Batch]]:
+        sources = {s.name: _repeat(self.loaders[s.name]) for s in self.streams}
+        for _ in range(self._length):
+            yield {name: next(source) for name, source in sources.items()}
+
+
+def _repeat(loader: DataLoader[Any]) -> Iterator[Batch]:
+    while True:
+        yield from loader
