@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 -- the name everybody uses
+from torch.nn import functional as F
 
 from coteach.errors import InputError, OptionError
 
@@ -31,7 +31,7 @@ def _pair(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
 
 def neighborhood_consistency(
     logits: Float[Tensor, "b c h w"],
-    features: Float[Tensor, "b f h w"],
+    features: Float[Tensor, "b f fh fw"],
     valid: Bool[Tensor, "b h w"] | None = None,
     *,
     reduction: Literal["mean", "sum"] = "mean",

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 -- the name everybody uses
+from torch.nn import functional as F
 
 from coteach.errors import InputError, OptionError
 from coteach.losses.target import as_soft_target
@@ -102,9 +102,7 @@ class SoftLabelWeightedCELoss:
         self.weight_key = weight_key
         self.normalize_by = normalize_by
 
-    def compute(
-        self, logits: Float[Tensor, "b c *s"], target: Tensor | Mapping[str, Tensor]
-    ) -> Float[Tensor, ""]:
+    def compute(self, logits: Tensor, target: Tensor | Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """The loss of a batch.
 
         Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch.nn import functional as F  # noqa: N812 -- the name everybody uses
+from torch.nn import functional as F
 
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
 from coteach.losses.target import as_soft_target

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import lightning as L  # noqa: N812 -- the name its documentation uses
+import lightning as L
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
@@ -72,7 +72,10 @@ class MethodModule(L.LightningModule):
         self._streams: StreamLoader | None = None
         self.scaler = torch.amp.GradScaler(enabled=options.precision == "16-mixed")
         self.val_metrics = MetricCollection(
-            {"OA": MulticlassAccuracy(num_classes, average="micro", ignore_index=_IGNORED), "mIoU": MulticlassJaccardIndex(num_classes, ignore_index=_IGNORED)},
+            {
+                "OA": MulticlassAccuracy(num_classes, average="micro", ignore_index=_IGNORED),
+                "mIoU": MulticlassJaccardIndex(num_classes, ignore_index=_IGNORED),
+            },
             prefix="val/",
         )
 

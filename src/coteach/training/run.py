@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import lightning as L  # noqa: N812 -- the name its documentation uses
+import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -70,7 +70,9 @@ def checkpoint_path(run_dir: Path, which: str) -> Path:
     """
     path = Path(which) if which.endswith(".ckpt") else run_dir / _CHECKPOINTS / f"{which}.ckpt"
     if not path.is_file():
-        raise TrainingError(str(path), "no such checkpoint", "train first, or give best, last or a .ckpt file")
+        raise TrainingError(
+            str(path), "no such checkpoint", "train first, or give best, last or a .ckpt file"
+        )
     return path
 
 
@@ -112,7 +114,9 @@ def train(run: TrainingRun) -> Path:
     state = _read_state(run.output_dir)
     if state and state["fingerprint"] != run.fingerprint:
         raise TrainingError(
-            str(run.output_dir), "holds a run of another configuration", "choose another output_dir or delete it"
+            str(run.output_dir),
+            "holds a run of another configuration",
+            "choose another output_dir or delete it",
         )
     if state.get("finished") and last.is_file():
         return last
@@ -156,7 +160,10 @@ def _assemble(run: TrainingRun) -> tuple[L.Trainer, MethodModule]:
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         callbacks=_callbacks(run),
-        logger=[CSVLogger(run.output_dir, name="logs"), TensorBoardLogger(run.output_dir, name="tensorboard")],
+        logger=[
+            CSVLogger(run.output_dir, name="logs"),
+            TensorBoardLogger(run.output_dir, name="tensorboard"),
+        ],
         enable_progress_bar=run.progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
@@ -223,7 +230,14 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 def _write_state(run: TrainingRun, *, finished: bool) -> None:
     packages = {}
-    for name in ("coteach", "torch", "lightning", "segmentation-models-pytorch", "albumentations", "rasterio"):
+    for name in (
+        "coteach",
+        "torch",
+        "lightning",
+        "segmentation-models-pytorch",
+        "albumentations",
+        "rasterio",
+    ):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

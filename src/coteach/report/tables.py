@@ -1,0 +1,43 @@
+"""Figures as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from coteach.report.metrics import Accuracy
+
+
+def print_accuracy(accuracy: Accuracy, class_names: Sequence[str], title: str) -> None:
+    """Print overall figures, IoU by class and the confusion matrix with its shares of each reference class."""
+    console = Console()
+    console.print(
+        f"[bold]{title}[/bold]   OA {accuracy.overall:.4f}   mIoU {accuracy.mean_iou:.4f}   kappa {accuracy.kappa:.4f}"
+    )
+    table = Table(
+        "reference",
+        "IoU",
+        *[f"→ {name}" for name in class_names],
+        title="rows: reference, columns: predicted",
+    )
+    for name, iou, row in zip(class_names, accuracy.iou, accuracy.confusion, strict=True):
+        table.add_row(name, f"{iou:.4f}", *[str(count) for count in row])
+    console.print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, str]], title: str, best: Mapping[str, int] | None = None) -> None:
+    """Print equal mappings as a table.
+
+    Args:
+        rows: column -> text, the same columns in each.
+        title: above the table.
+        best: column -> index of the row to print bold.
+    """
+    table = Table(title=title)
+    for i, column in enumerate(rows[0]):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
+    for index, row in enumerate(rows):
+        table.add_row(*[f"[bold]{v}[/bold]" if (best or {}).get(c) == index else v for c, v in row.items()])
+    Console().print(table)

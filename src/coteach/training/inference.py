@@ -1,0 +1,102 @@
+"""A trained method -> class maps, window by window, one tile in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from coteach.methods.base import Method
+from coteach.rasters.grid import Window
+
+
+class WindowedDataset(Protocol):
+    """What prediction needs of a data set: samples, and where each one lies."""
+
+    num_classes: int
+
+    def __len__(self) -> int: ...
+    def plain(self, index: int) -> Mapping[str, Any]:
+        """The sample without augmentation."""
+
+    def location(self, index: int) -> tuple[Path, Window]:
+        """Image file and the window of it that the sample shows."""
+
+
+@dataclass(frozen=True)
+class TilePrediction:
+    """Class probabilities of one image.
+
+    Args:
+        image: file.
+        window: the part of the image that holds all windows.
+        probs: ``(C, H, W)`` float32, the mean over the windows that show a pixel; 0 where none does.
+        covered: ``(H, W)`` bool, where any window lies.
+    """
+
+    image: Path
+    window: Window
+    probs: Float32[np.ndarray, "c h w"]
+    covered: Bool[np.ndarray, "h w"]
+
+    @property
+    def classes(self) -> Int64[np.ndarray, "h w"]:
+        """Most probable class; ties go to the lowest code."""
+        return self.probs.argmax(0)
+
+
+def predict_tiles(
+    method: Method, dataset: WindowedDataset, *, batch_size: int = 8, device: torch.device | None = None
+) -> Iterator[TilePrediction]:
+    """Predict every sample of a data set and put the windows of an image together.
+
+    Args:
+        method: trained.
+        dataset: its samples' windows.
+        batch_size: samples at once.
+        device: where to compute; None means where the method's weights are.
+
+    Yields:
+        One prediction an image, in order of their paths.
+    """
+    device = device or next(method.parameters()).device
+    places = sorted((*dataset.location(i), i) for i in range(len(dataset)))
+    for image, members in groupby(places, key=lambda place: place[0]):
+        listed = list(members)
+        windows = [window for _, window, _ in listed]
+        whole = _hull(windows)
+        total = np.zeros((dataset.num_classes, whole.height, whole.width), np.float32)
+        count = np.zeros((whole.height, whole.width), np.int32)
+        for start in range(0, len(listed), batch_size):
+            part = listed[start : start + batch_size]
+            probs = _predict(method, [dataset.plain(i)["image"] for _, _, i in part], device)
+            for (_, window, _), one in zip(part, probs, strict=True):
+                top, left = window.row_off - whole.row_off, window.col_off - whole.col_off
+                place = (slice(top, top + window.height), slice(left, left + window.width))
+                total[:, *place] += one
+                count[place] += 1
+        yield TilePrediction(image, whole, total / np.maximum(count, 1), count > 0)
+
+
+def _predict(
+    method: Method, images: Sequence[Tensor], device: torch.device
+) -> Float32[np.ndarray, "b c h w"]:
+    method.eval()
+    with torch.inference_mode():
+        probs = method.predict(torch.stack(list(images)).to(device))
+    result: Float32[np.ndarray, "b c h w"] = probs.float().cpu().numpy()
+    return result
+
+
+def _hull(windows: Sequence[Window]) -> Window:
+    top, left = min(w.row_off for w in windows), min(w.col_off for w in windows)
+    bottom = max(w.row_off + w.height for w in windows)
+    right = max(w.col_off + w.width for w in windows)
+    return Window(top, left, bottom - top, right - left)

@@ -1,0 +1,150 @@
+"""The co-teaching loss against a plain-loop oracle of eq. 6-11, its null setting and its traps."""
+
+import math
+
+import pytest
+import torch
+
+from coteach import CoTeachingLoss, SoftLabelWeightedCELoss
+from coteach.errors import InputError, OptionError
+
+
+def plain_losses(logits, probs):
+    log_p = logits.double().log_softmax(1)
+    return (-(probs.double() * log_p).sum(1)).flatten().tolist()
+
+
+def oracle(logits_a, logits_b, probs, weight, p_e, r_e):
+    """Cross-update by loops; confidences and losses are distinct, so no tie has to be broken."""
+    w, label = weight.flatten().tolist(), probs.argmax(1).flatten().tolist()
+    count = math.floor(p_e * len(w) + 0.5)
+    admitted = sorted(range(len(w)), key=lambda i: -w[i])[:count]
+    losses = {"a": plain_losses(logits_a, probs), "b": plain_losses(logits_b, probs)}
+    chosen = {}
+    for name, own in losses.items():
+        chosen[name] = []
+        for c in set(label):
+            members = sorted((i for i in admitted if label[i] == c), key=lambda i: own[i])
+            if members:
+                chosen[name] += members[: max(1, math.floor((1 - r_e) * len(members) + 1e-6))]
+    other = {"a": chosen["b"], "b": chosen["a"]}
+    return {n: sum(w[i] * losses[n][i] for i in other[n]) / len(other[n]) for n in losses}
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(3)
+    shape = (2, 4, 6, 5)
+    logits = [torch.randn(shape, generator=generator) for _ in range(2)]
+    probs = (2 * torch.randn(shape, generator=generator)).softmax(1)
+    weight = torch.rand(2, 1, 6, 5, generator=generator)
+    return *logits, probs, weight
+
+
+@pytest.mark.parametrize("epoch", [0, 7, 20, 50])
+def test_cross_update_equals_the_loops(batch, epoch):
+    logits_a, logits_b, probs, weight = batch
+    loss = CoTeachingLoss("cot", 4, lambda_reg=0.0)
+    loss.current_epoch = epoch
+    p_e, r_e = min(0.5 + epoch / 20 * 0.45, 0.95), min(epoch / 20 * 0.3, 0.3)
+    expected = oracle(logits_a, logits_b, probs, weight, p_e, r_e)
+    got = loss.compute({"logits_a": logits_a, "logits_b": logits_b}, {"mask": probs, "w_conf": weight})
+    assert got.item() == pytest.approx(expected["a"] + expected["b"], rel=1e-5)
+
+
+def test_regulariser_is_the_mean_of_both_networks_times_lambda(batch):
+    logits_a, logits_b, probs, weight = batch
+    features = torch.rand(2, 3, 6, 5)
+    prediction = {"logits_a": logits_a, "logits_b": logits_b, "features": features}
+    target = {"mask": probs, "w_conf": weight}
+    plain, full = CoTeachingLoss("cot", 4, lambda_reg=0.0), CoTeachingLoss("cot", 4, lambda_reg=0.1)
+    regs = [full.compute_neighborhood_reg(z, features).item() for z in (logits_a, logits_b)]
+    difference = full.compute(prediction, target) - plain.compute(prediction, target)
+    assert difference.item() == pytest.approx(0.1 * sum(regs) / 2, rel=1e-4)
+
+
+def test_null_setting_is_the_weighted_cross_entropy_of_each_network(batch):
+    logits_a, logits_b, probs, weight = batch
+    null = CoTeachingLoss("cot", 4, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.0)
+    target = {"mask": probs, "w_conf": weight}
+    single = SoftLabelWeightedCELoss("ce", 4)
+    expected = single.compute(logits_a, target) + single.compute(logits_b, target)
+    torch.testing.assert_close(null.compute({"logits_a": logits_a, "logits_b": logits_b}, target), expected)
+    torch.testing.assert_close(null.compute(logits_a, target), single.compute(logits_a, target))
+
+
+def test_each_network_learns_from_the_other_ones_choice():
+    # Two pixels of one class, half forgotten: A finds the first believable, B the second.
+    logits_a = torch.tensor([[[[3.0, -3.0]], [[0.0, 0.0]]]], requires_grad=True)
+    logits_b = torch.tensor([[[[-3.0, 3.0]], [[0.0, 0.0]]]], requires_grad=True)
+    probs = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])
+    loss = CoTeachingLoss("cot", 2, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.5)
+    loss.compute({"logits_a": logits_a, "logits_b": logits_b}, probs).backward()
+    assert (logits_a.grad[0, :, 0, 0] == 0).all()
+    assert (logits_a.grad[0, :, 0, 1] != 0).all()
+    assert (logits_b.grad[0, :, 0, 1] == 0).all()
+    assert (logits_b.grad[0, :, 0, 0] != 0).all()
+
+
+def test_ranking_ignores_confidence():
+    # The second pixel is learned well but trusted fully; the first badly, with little trust: W·l would prefer it.
+    logits = torch.tensor([[[[-2.0, 1.0]], [[0.0, 0.0]]]])
+    target = {"mask": torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]]), "w_conf": torch.tensor([[[[0.01, 1.0]]]])}
+    loss = CoTeachingLoss("cot", 2, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.5)
+    got = loss.compute({"logits_a": logits, "logits_b": logits}, target).item()
+    assert got == pytest.approx(2 * math.log1p(math.exp(-1)), rel=1e-5)
+
+
+def test_pixels_without_votes_fill_no_quota(batch):
+    logits_a, logits_b, probs, weight = batch
+    expected = oracle(*(x[:1] for x in (logits_a, logits_b, probs, weight)), p_e=0.5, r_e=0.0)
+    probs[1], weight[1] = 0.25, 0.0
+    got = CoTeachingLoss("cot", 4, lambda_reg=0.0).compute(
+        {"logits_a": logits_a, "logits_b": logits_b}, {"mask": probs, "w_conf": weight}
+    )
+    assert got.item() == pytest.approx(sum(expected.values()), rel=1e-5)
+
+
+def test_balance_by_sample_keeps_the_share_in_each(batch):
+    logits_a, logits_b, probs, weight = batch
+    by_sample = CoTeachingLoss(
+        "cot", 4, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.3, balance="sample"
+    )
+    got = by_sample.compute({"logits_a": logits_a, "logits_b": logits_b}, {"mask": probs, "w_conf": weight})
+    totals = {"a": 0.0, "b": 0.0}
+    counts = dict(totals)
+    for i in range(2):
+        one = [x[i : i + 1] for x in (logits_a, logits_b, probs, weight)]
+        label = one[2].argmax(1)
+        kept = sum(
+            max(1, math.floor(0.7 * int((label == c).sum()) + 1e-6)) for c in range(4) if (label == c).any()
+        )
+        for name, value in oracle(*one, p_e=1.0, r_e=0.3).items():
+            totals[name] += value * kept
+            counts[name] += kept
+    assert got.item() == pytest.approx(sum(totals[n] / counts[n] for n in totals), rel=1e-5)
+
+
+def test_nothing_labelled_touches_both_networks(batch):
+    logits_a, logits_b, _, _ = batch
+    logits_a.requires_grad_()
+    logits_b.requires_grad_()
+    prediction = {"logits_a": logits_a, "logits_b": logits_b, "features": torch.rand(2, 3, 6, 5)}
+    loss = CoTeachingLoss("cot", 4).compute(prediction, torch.zeros(2, 4, 6, 5))
+    loss.backward()
+    assert loss.item() == 0
+    assert (logits_a.grad == 0).all()
+    assert (logits_b.grad == 0).all()
+
+
+def test_bad_input_is_named(batch, unchecked):
+    logits_a, logits_b, probs, _ = batch
+    loss = CoTeachingLoss("cot", 4)
+    with pytest.raises(InputError, match="logits_b"):
+        loss.compute({"logits_a": logits_a}, probs)
+    with pytest.raises(InputError, match="features"):
+        loss.compute({"logits_a": logits_a, "logits_b": logits_b}, probs)
+    with pytest.raises(OptionError, match="lambda_reg"):
+        CoTeachingLoss("cot", 4, lambda_reg=-1)
+    with pytest.raises(OptionError, match="balance"):
+        CoTeachingLoss("cot", 4, balance="image")
