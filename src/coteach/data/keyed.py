@@ -139,11 +139,15 @@ def _parts(sample: Any) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def collate_batch(samples: Sequence[dict[str, Any]]) -> Batch:
-    """Stack drawn samples into one batch."""
-    stacked = default_collate(list(samples))
+    """Stack drawn samples of equal shapes into one batch; samples without labels have target None.
+
+    A data set whose samples do not stack (images of several sizes, lists of boxes) brings a ``collate`` of its
+    own with this signature.
+    """
+    targets = tuple(zip(*(sample["targets"] for sample in samples), strict=True))
     return Batch(
-        ids=stacked["id"],
-        views=tuple(stacked["views"]),
-        targets=tuple(stacked["targets"]),
-        extra=stacked["extra"],
+        ids=torch.tensor([sample["id"] for sample in samples]),
+        views=tuple(default_collate(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),
+        targets=tuple(None if view[0] is None else default_collate(list(view)) for view in targets),
+        extra=default_collate([sample["extra"] for sample in samples]),
     )

@@ -14,11 +14,16 @@ from typing import Any, ClassVar, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from coteach.data.keyed import stable_seed
 from coteach.errors import OptionError
+from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
+from coteach.losses.target import as_soft_target
 from coteach.types import Batch, LossTerms
 
+_NO_LABEL = -1
 NetworkFactory = Callable[[], nn.Module]
 
 
@@ -141,6 +146,14 @@ class Method(nn.Module, ABC):
         """Predictions for a batch of inputs; the networks are in evaluation mode and no gradient is kept."""
 
     @abstractmethod
+    def make_metrics(self) -> MetricCollection:
+        """Fresh figures for validation."""
+
+    @abstractmethod
+    def update_metrics(self, metrics: MetricCollection, prediction: Any, batch: Batch) -> None:
+        """Count a batch's predictions into the figures of ``make_metrics``."""
+
+    @abstractmethod
     def validation_loss(self, prediction: Any, batch: Batch) -> Tensor:
         """A scalar that says how well ``prediction`` fits the labels of ``batch``; lower is better."""
 
@@ -181,10 +194,21 @@ class LabelMethod(Method):
         shares = [self.networks[name](inputs).float().softmax(1) for name in names]
         return torch.stack(shares).mean(0)
 
+    def make_metrics(self) -> MetricCollection:
+        """Overall accuracy and mean IoU against the hard labels; items without a label are not counted."""
+        classes = self.num_classes
+        overall = MulticlassAccuracy(classes, average="micro", ignore_index=_NO_LABEL)
+        return MetricCollection(
+            {"OA": overall, "mIoU": MulticlassJaccardIndex(classes, ignore_index=_NO_LABEL)}
+        )
+
+    def update_metrics(self, metrics: MetricCollection, prediction: Tensor, batch: Batch) -> None:
+        """Count the argmax of the predictions against the argmax of the labels."""
+        target = as_soft_target(batch.target, self.num_classes)
+        metrics.update(prediction.argmax(1), torch.where(target.valid, target.probs.argmax(1), _NO_LABEL))
+
     def validation_loss(self, prediction: Float[Tensor, "b c *s"], batch: Batch) -> Float[Tensor, ""]:
         """Confidence-weighted soft cross-entropy, for every method the same, so that runs compare."""
-        from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
-
         smallest = torch.finfo(prediction.dtype).tiny
         return SoftLabelWeightedCELoss("val", self.num_classes).compute(
             prediction.clamp(min=smallest).log(), batch.target

@@ -17,18 +17,14 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from coteach.errors import TrainingError
-from coteach.losses.target import as_soft_target
 from coteach.methods.base import Method, Step, Stream
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.streams import LoaderOptions, StreamLoader, make_loader
 from coteach.types import Batch
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
-_IGNORED = -1
 _DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -38,7 +34,6 @@ class MethodModule(L.LightningModule):
     Args:
         method: set up, with its networks.
         datasets: source name -> data set; ``train`` is required, ``val`` is what validation runs on.
-        num_classes: ``C``.
         make_optimizer: parameters -> optimizer; called once a trained network.
         scheduler: the learning-rate schedule, made once an optimizer; None keeps the rate constant.
         loader: how samples are loaded.
@@ -51,7 +46,6 @@ class MethodModule(L.LightningModule):
         *,
         method: Method,
         datasets: Mapping[str, Any],
-        num_classes: int,
         make_optimizer: OptimizerFactory,
         scheduler: SchedulerOptions | None,
         loader: LoaderOptions,
@@ -67,17 +61,11 @@ class MethodModule(L.LightningModule):
         self.loader = loader
         self.options = options
         self.seed = seed
-        self.num_classes = num_classes
         self.batches_seen = 0
         self._streams: StreamLoader | None = None
-        self.scaler = torch.amp.GradScaler(enabled=options.precision == "16-mixed")
-        self.val_metrics = MetricCollection(
-            {
-                "OA": MulticlassAccuracy(num_classes, average="micro", ignore_index=_IGNORED),
-                "mIoU": MulticlassJaccardIndex(num_classes, ignore_index=_IGNORED),
-            },
-            prefix="val/",
-        )
+        device = "cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+        self.scaler = torch.amp.GradScaler(device, enabled=options.precision == "16-mixed")
+        self.val_metrics = method.make_metrics()
 
     # -- data -------------------------------------------------------------------------------------------------
 
@@ -232,18 +220,18 @@ class MethodModule(L.LightningModule):
     # -- validation -------------------------------------------------------------------------------------------
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 -- Lightning's signature
-        """Loss against the soft labels, accuracy against their argmax."""
+        """The method's own loss and figures."""
         with self._autocast():
             prediction = self.method.predict(batch.inputs)
-        target = as_soft_target(batch.target, self.num_classes)
-        hard = torch.where(target.valid, target.probs.argmax(1), _IGNORED)
-        self.val_metrics.update(prediction.argmax(1), hard)
+        self.method.update_metrics(self.val_metrics, prediction, batch)
         loss = self.method.validation_loss(prediction, batch)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.ids))
 
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
-        self.log_dict(self.val_metrics.compute(), prog_bar=True)
+        self.log_dict(
+            {f"val/{name}": value for name, value in self.val_metrics.compute().items()}, prog_bar=True
+        )
         self.val_metrics.reset()
 
     # -- checkpoints ------------------------------------------------------------------------------------------

@@ -142,7 +142,6 @@ def _assemble(run: TrainingRun) -> tuple[L.Trainer, MethodModule]:
     module = MethodModule(
         method=run.method,
         datasets=run.datasets,
-        num_classes=run.num_classes,
         make_optimizer=run.make_optimizer,
         scheduler=run.scheduler,
         loader=run.loader,
@@ -197,7 +196,7 @@ def _silence_known_warnings() -> None:
         ".*number of training batches.*smaller than the logging interval.*",
         ".*Checkpoint directory.*exists and is not empty.*",  # resuming is what the folder is for
         ".*Experiment logs directory.*exists and is not empty.*",
-        ".*return an empty list.*",  # no validation set
+        ".*Total length of `list` across ranks is zero.*",  # no validation set
         ".*`training_step` returned `None`.*",  # manual optimisation
         ".*LeafSpec.*is deprecated.*",  # Lightning's own use of torch
     ):

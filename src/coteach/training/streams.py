@@ -68,15 +68,15 @@ def make_loader(
         persistent_workers=options.num_workers > 0,
         # Forked workers inherit open raster handles and deadlock.
         multiprocessing_context="spawn" if options.num_workers > 0 else None,
-        collate_fn=collate_batch,
+        collate_fn=getattr(dataset, "collate", collate_batch),
     )
 
 
 class StreamLoader:
     """Iterates over several streams at once, giving ``{stream name: batch}``.
 
-    An epoch is as long as the longest stream that is not endless; shorter streams are shorter by their own
-    choice only if they are endless, and then start again.
+    An epoch is as long as the longest stream that is not endless; every other stream starts again, in the same
+    order, whenever it is exhausted.
 
     Args:
         loaders: stream name -> loader.
@@ -86,14 +86,10 @@ class StreamLoader:
     def __init__(self, loaders: Mapping[str, DataLoader[Any]], streams: Sequence[Stream]) -> None:
         self.loaders = loaders
         self.streams = tuple(streams)
-        finite = {len(loaders[s.name]) for s in self.streams if not s.endless}
-        if len(finite) != 1:
-            raise ConfigError(
-                "streams",
-                f"{sorted(finite)} batches an epoch",
-                "one length must rule: make the others endless",
-            )
-        self._length = finite.pop()
+        finite = [len(loaders[s.name]) for s in self.streams if not s.endless]
+        if not finite:
+            raise ConfigError("streams", "all are endless", "let one say how long an epoch is")
+        self._length = max(finite)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of ``epoch`` from now on."""

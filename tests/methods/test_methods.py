@@ -1,0 +1,83 @@
+"""What belongs to one method, and how methods are found."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from toys import first_step as step
+from toys import make_batch
+from toys import make_method as make
+
+from coteach import CoTeaching
+from coteach.errors import ConfigError
+from coteach.methods.base import Method
+from coteach.methods.co_teaching import CoTeachingConfig
+from coteach.methods.discovery import create_method, discover_methods
+
+
+def test_this_folder_is_found():
+    assert {"supervised", "soft_label", "co_teaching"} <= set(discover_methods())
+    assert all(issubclass(m, Method) and m.name == n for n, m in discover_methods().items())
+
+
+def test_a_broken_plug_in_fails_loudly(monkeypatch):
+    class Broken:
+        name, value = "broken", "nowhere:Nothing"
+
+        def load(self):
+            raise ImportError("no module nowhere")
+
+    monkeypatch.setattr("coteach.methods.discovery.entry_points", lambda group: [Broken()])
+    with pytest.raises(ConfigError, match=r"broken.*nowhere"):
+        discover_methods()
+
+
+def test_misspelt_names_get_the_nearest():
+    with pytest.raises(ConfigError, match="co_teaching"):
+        create_method("co_teching", {})
+    with pytest.raises(ConfigError, match="lambda_reg"):
+        create_method("co_teaching", {"lamda_reg": 0.1})
+
+
+def test_bad_rates_are_refused_at_once():
+    with pytest.raises(ConfigError, match="p_start"):
+        create_method("co_teaching", {"p_start": 1.5})
+
+
+def test_supervised_is_torch_cross_entropy_on_the_argmax():
+    method, batch = make("supervised", {"label_smoothing": 0.1}), make_batch()
+    method.eval()
+    expected = F.cross_entropy(
+        method.networks["a"](batch.inputs), batch.target["mask"].argmax(1), label_smoothing=0.1
+    )
+    torch.testing.assert_close(method.losses({"train": batch}, step()).total(), expected)
+
+
+def test_inference_by_network_a_or_by_the_mean():
+    batch = make_batch()
+    single, mean = make("co_teaching"), make("co_teaching", {"inference": "mean"})
+    mean.load_state_dict(single.state_dict())
+    single.eval()
+    mean.eval()
+    p_a, p_b = (single.networks[n](batch.inputs).softmax(1) for n in "ab")
+    torch.testing.assert_close(single.predict(batch.inputs), p_a)
+    torch.testing.assert_close(mean.predict(batch.inputs), (p_a + p_b) / 2)
+
+
+def test_the_paper_is_the_default():
+    config = CoTeachingConfig()
+    assert (config.e_warm, config.p_start, config.p_end, config.forget_end, config.lambda_reg) == (
+        20,
+        0.5,
+        0.95,
+        0.3,
+        0.1,
+    )
+    assert CoTeaching().config == config
+
+
+def test_dropout_of_each_network_has_its_own_stream():
+    method, batch = make("co_teaching"), make_batch()
+    method.networks["b"].load_state_dict(method.networks["a"].state_dict())
+    a, b = (method.logits(n, batch, step()) for n in "ab")
+    assert not torch.equal(a, b)
+    assert torch.equal(a, method.logits("a", batch, step()))
