@@ -109,8 +109,9 @@ def _reference_codes(
     """Reference class of every pixel of the tile's window; -1 where it is not to be counted."""
     import numpy as np
 
+    from coteach.rasters.codes import read_codes
     from coteach.rasters.grid import Grid
-    from coteach.rasters.read import read_codes, read_image
+    from coteach.rasters.read import read_image
 
     row = next(i for i in range(len(dataset)) if dataset.location(i)[0] == tile.image)
     if reference_key is not None:
@@ -118,7 +119,7 @@ def _reference_codes(
     if reference is None:
         codes = dataset.hard_labels(row, tile.window)
     else:
-        codes = read_codes(reference, Grid.of(tile.image), dataset.num_classes, window=tile.window)
+        codes = tile.window.cut(read_codes(reference, Grid.of(tile.image), dataset.num_classes))
     _, valid = read_image(tile.image, tile.window)
     return np.where(tile.covered & valid, codes, -1)
 

@@ -47,10 +47,8 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="coteach")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def cli(ctx: click.Context, *, debug: bool) -> None:
+def cli(*, debug: bool) -> None:  # noqa: ARG001 -- main() looks at it, before any command runs
     """Train vision models from imperfect labels: noisy, soft or missing."""
-    ctx.obj = {"debug": debug}
 
 
 def main(args: list[str] | None = None) -> None:

@@ -1,0 +1,243 @@
+"""The demo's variants: the same network and budget on different labels, one table."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from coteach.cli.config import Node, RunConfig
+from coteach.cli.demo_labels import CLASS_NAMES, NUM_CLASSES, DemoLabels
+from coteach.cli.evaluate import measure
+from coteach.cli.runs import CONFIG_FILE, build_run, load_trained
+from coteach.cli.targets import TargetResolver
+from coteach.cli.train import write_yaml
+from coteach.report.metrics import Accuracy
+from coteach.training.run import train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One row of the table.
+
+    Args:
+        name: as in the paper, where it has one.
+        labels: label set.
+        method: name and options.
+        weighted: whether W_conf is used.
+    """
+
+    name: str
+    labels: str
+    method: Mapping[str, Any] = field(default_factory=lambda: {"name": "supervised"})
+    weighted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What every variant gets.
+
+    Args:
+        epochs: passes over the training patches.
+        batch_size: patches a batch.
+        learning_rate: peak of the schedule.
+        e_warm: epochs over which co-teaching's rates rise.
+    """
+
+    epochs: int
+    batch_size: int = 16
+    learning_rate: float = 0.01
+    e_warm: float = 4
+
+
+def variants(budget: Budget) -> list[Variant]:
+    """All rows, single products first, the clean reference last."""
+    soft = {"name": "soft_label"}
+    full = {"name": "co_teaching", "e_warm": budget.e_warm, "lambda_reg": 0.1}
+    return [
+        *[Variant(name=f"E0 {name}", labels=name) for name in ("coarse", "shifted", "regional", "mask")],
+        Variant(name="E0 majority vote", labels="e2"),
+        Variant(name="E1", labels="e2", method=soft),
+        Variant(name="E2-NB", labels="e2_nb", method=soft, weighted=True),
+        Variant(name="E2", labels="e2", method=soft, weighted=True),
+        Variant(name="CoT-Full", labels="e2", method=full, weighted=True),
+        Variant(name="E0 clean", labels="clean"),
+    ]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trained variant.
+
+    Args:
+        variant: its name.
+        seed: of the training.
+        accuracy: split -> against the untouched land cover.
+        seconds: of training.
+    """
+
+    variant: str
+    seed: int
+    accuracy: Mapping[str, Accuracy]
+    seconds: float
+
+
+def run_variants(
+    labels: DemoLabels,
+    budget: Budget,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+    splits: Sequence[str] = ("test",),
+    done: Callable[[Result], None],
+) -> list[Result]:
+    """Train and measure every variant with every seed; finished runs are not trained again.
+
+    Args:
+        labels: what to train on.
+        budget: epochs and so on.
+        folder: runs go to ``folder/<variant>_<seed>``.
+        seeds: of the trainings.
+        splits: what to measure on, ``val`` or ``test``.
+        done: is told each result.
+    """
+    results = []
+    for seed in seeds:
+        for variant in variants(budget):
+            config = _config(variant, labels, budget, folder, seed)
+            results.append(_run(config, variant, labels, splits))
+            done(results[-1])
+    return results
+
+
+def _run(config: RunConfig, variant: Variant, labels: DemoLabels, splits: Sequence[str]) -> Result:
+    resolver = TargetResolver()
+    start = time.perf_counter()
+    last = train(build_run(config, resolver, progress=False))
+    seconds = time.perf_counter() - start
+    write_yaml(Path(config.output_dir) / CONFIG_FILE, asdict(config))
+    method = load_trained(config, resolver, last)
+    accuracy = {}
+    for split in splits:
+        node = _dataset(labels.splits[variant.labels][split], weighted=False)
+        dataset = resolver.build(node, "dataset", split)
+        accuracy[split] = measure(method, dataset, reference=labels.sample.landcover)
+    return Result(variant.name, config.seed, accuracy, seconds)
+
+
+def _config(variant: Variant, labels: DemoLabels, budget: Budget, folder: Path, seed: int) -> RunConfig:
+    split = labels.splits[variant.labels]
+    slug = variant.name.lower().replace(" ", "_").replace("-", "_")
+    return RunConfig(
+        method=dict(variant.method),
+        model={"_target_": "coteach.models.SmallFCN", "in_channels": 5, "classes": NUM_CLASSES},
+        optimizer={"_target_": "torch.optim.AdamW", "lr": budget.learning_rate, "weight_decay": 1e-4},
+        scheduler={"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": budget.epochs},
+        train_dataset=_dataset(split["train"], weighted=variant.weighted, augment=True),
+        val_dataset=_dataset(split["val"], weighted=variant.weighted),
+        test_dataset=_dataset(split["test"], weighted=variant.weighted),
+        num_classes=NUM_CLASSES,
+        class_names=CLASS_NAMES,
+        data_loader={"batch_size": budget.batch_size},
+        trainer={
+            "max_epochs": budget.epochs,
+            "accelerator": "cpu",
+            "devices": 1,
+            "check_val_every_n_epoch": max(1, budget.epochs // 2),
+        },
+        output_dir=str(folder / f"{slug}_{seed}"),
+        seed=seed,
+    )
+
+
+def _dataset(table: Path, *, weighted: bool, augment: bool = False) -> Node:
+    node: Node = {
+        "_target_": "coteach.SoftLabelWindowedDataset",
+        "input_csv_path": str(table.resolve()),
+        "image_scale": 255,  # the bands are floats that hold 0 to 255
+        "in_memory": True,
+    }
+    if weighted:
+        node["w_conf_key"] = "w_conf_path"
+    if augment:
+        node["augmentation_list"] = [
+            {"_target_": "albumentations.D4", "p": 1.0},
+        ]
+    return node
+
+
+def gap_closed(results: Sequence[Result], split: str = "test") -> dict[str, float]:
+    """Share of the gap between the best single product and the clean labels that each variant closes.
+
+    Returns:
+        Variant -> (mIoU − best product) / (clean − best product), means over the seeds; and under ``gap`` the
+        gap itself in mIoU. A share means little where the gap is small.
+    """
+    figures = {name: mean(v) for name, v in _by_variant(results, split, lambda a: a.mean_iou).items()}
+    best = max(figures[f"E0 {name}"] for name in ("coarse", "shifted", "regional", "mask"))
+    gap = figures["E0 clean"] - best
+    shares = {name: (value - best) / gap if gap > 0 else math.nan for name, value in figures.items()}
+    return shares | {"gap": gap}
+
+
+def _by_variant(
+    results: Sequence[Result], split: str, figure: Callable[[Accuracy], float]
+) -> dict[str, list[float]]:
+    values: dict[str, list[float]] = {}
+    for result in results:
+        values.setdefault(result.variant, []).append(figure(result.accuracy[split]))
+    return values
+
+
+def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str, str]]:
+    """The table as text: one row a variant; mean ± standard deviation where there are several seeds."""
+    shares = gap_closed(results, split)
+
+    def spelled(values: Sequence[float]) -> str:
+        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
+
+    columns: dict[str, Callable[[Accuracy], float]] = {
+        "mIoU": lambda a: a.mean_iou,
+        "OA": lambda a: a.overall,
+        "kappa": lambda a: a.kappa,
+    }
+    for code, name in enumerate(CLASS_NAMES):
+        columns[name] = lambda a, code=code: float(a.iou[code])  # type: ignore[misc]  # bound per class
+    figures = {column: _by_variant(results, split, figure) for column, figure in columns.items()}
+    rows = []
+    for name in figures["mIoU"]:
+        row = {"variant": name} | {column: spelled(values[name]) for column, values in figures.items()}
+        row["gap closed"] = f"{100 * shares[name]:.0f} %"
+        row["seconds"] = f"{mean(r.seconds for r in results if r.variant == name):.0f}"
+        rows.append(row)
+    return rows
+
+
+def write_results(path: Path, results: Sequence[Result], labels: DemoLabels) -> dict[str, Any]:
+    """Write every figure of every run as CSV at ``path`` and return them as plain data for JSON."""
+    with path.open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["variant", "seed", "split", "mIoU", "OA", "kappa", *CLASS_NAMES, "seconds"])
+        for result in results:
+            for split, a in result.accuracy.items():
+                values = [a.mean_iou, a.overall, a.kappa, *a.iou]
+                numbers = [f"{v:.6f}" for v in values]
+                writer.writerow([result.variant, result.seed, split, *numbers, f"{result.seconds:.2f}"])
+    return {
+        "error_rates": dict(labels.error_rates),
+        "gap_closed": {split: gap_closed(results, split) for split in results[0].accuracy},
+        "runs": [
+            {
+                "variant": r.variant,
+                "seed": r.seed,
+                "seconds": r.seconds,
+                "accuracy": {split: a.as_dict(CLASS_NAMES) for split, a in r.accuracy.items()},
+            }
+            for r in results
+        ],
+    }

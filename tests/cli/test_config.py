@@ -1,0 +1,87 @@
+"""Configuration files: composition, overrides, keys and types."""
+
+import pytest
+
+from coteach.cli.config import load_config
+from coteach.errors import ConfigError
+
+YAML = """
+num_classes: 2
+method: {name: supervised}
+model: {_target_: torch.nn.Conv2d, in_channels: 2, out_channels: 2, kernel_size: 1}
+optimizer: {_target_: torch.optim.SGD, lr: 0.1}
+train_dataset: {_target_: coteach.SoftLabelDataset, input_csv_path: train.csv}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "conf.yaml"
+    path.write_text(YAML)
+    return path
+
+
+def test_defaults_and_overrides(file):
+    config = load_config(file, ["optimizer.lr=3e-4"])
+    assert config.optimizer["lr"] == 3e-4
+    assert config.seed == 42
+    assert config.output_dir == "runs/run"
+
+
+def test_a_key_that_the_file_lacks_is_added_with_plus(file):
+    assert load_config(file, ["+seed=7", "+trainer.max_epochs=3"]).trainer == {"max_epochs": 3}
+
+
+def test_composition_from_a_base_file(file):
+    derived = file.with_name("derived.yaml")
+    derived.write_text("defaults: [conf, _self_]\noptimizer: {lr: 0.5}\n")
+    config = load_config(derived)
+    assert config.optimizer == {"_target_": "torch.optim.SGD", "lr": 0.5}
+    assert config.model["in_channels"] == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("optimiser: {}", "optimizer"),
+        ("sed: 3", "seed"),
+        ("seed: three", "seed is 'three'"),
+        ("class_names: [a]", "1 names for 2 classes"),
+        ("output_dir: ${nowhere}", "nowhere"),
+    ],
+)
+def test_wrong_keys_and_values_are_named(file, extra, expected):
+    file.write_text(YAML + extra + "\n")
+    with pytest.raises(ConfigError, match=expected):
+        load_config(file)
+
+
+def test_a_missing_key_is_named(file):
+    file.write_text(YAML.replace("num_classes: 2\n", ""))
+    with pytest.raises(ConfigError, match="num_classes"):
+        load_config(file)
+
+
+def test_an_override_of_an_unknown_key_is_named(file):
+    with pytest.raises(ConfigError, match="optimizr"):
+        load_config(file, ["optimizr.lr=1"])
+    with pytest.raises(ConfigError, match="did you mean optimizer"):
+        load_config(file, ["+optimizr.lr=1"])
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "just text"])
+def test_a_file_that_is_no_configuration(file, text):
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"conf\.yaml"):
+        load_config(file)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_the_fingerprint_knows_what_is_trained_not_where(file):
+    first = load_config(file)
+    assert first.fingerprint() == load_config(file, ["+output_dir=elsewhere"]).fingerprint()
+    assert first.fingerprint() != load_config(file, ["optimizer.lr=0.2"]).fingerprint()
