@@ -113,13 +113,12 @@ def _reference_codes(
     from coteach.rasters.grid import Grid
     from coteach.rasters.read import read_image
 
-    row = next(i for i in range(len(dataset)) if dataset.location(i)[0] == tile.image)
     if reference_key is not None:
+        row = next(i for i in range(len(dataset)) if dataset.location(i)[0] == tile.image)
         reference = dataset.path_of(row, reference_key)
     if reference is None:
-        codes = dataset.hard_labels(row, tile.window)
-    else:
-        codes = tile.window.cut(read_codes(reference, Grid.of(tile.image), dataset.num_classes))
+        return np.where(tile.covered, tile.labels, -1)
+    codes = read_codes(reference, Grid.of(tile.image), dataset.num_classes)[tile.window.slices()]
     _, valid = read_image(tile.image, tile.window)
     return np.where(tile.covered & valid, codes, -1)
 

@@ -47,7 +47,7 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="coteach")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(*, debug: bool) -> None:  # noqa: ARG001 -- main() looks at it, before any command runs
+def cli(*, debug: bool) -> None:
     """Train vision models from imperfect labels: noisy, soft or missing."""
 
 
@@ -61,3 +61,7 @@ def main(args: list[str] | None = None) -> None:
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

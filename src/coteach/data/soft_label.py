@@ -3,51 +3,34 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from coteach.data.augment import JointAugmentation, warn_of_normalize
-from coteach.data.sample import Sample, check_label, complete, scale_divisor
-from coteach.data.tables import read_table
-from coteach.errors import RasterError, TableError
+from coteach.data.augment import JointAugmentation, check_normalize
+from coteach.data.sample import Sample, complete
+from coteach.data.soft_label_reader import SoftLabelReader
+from coteach.errors import TableError
 from coteach.rasters.grid import Window
-from coteach.rasters.read import raster_shape, read_image, read_soft_label
-
-
-_LOOK_AT = 32  # rows, at most, in search of an image with data
-_SLACK = 1e-3  # beyond [0, 1] that is still rounding
+from coteach.tables import Table, read_table
 
 
 class SoftLabelItem(TypedDict):
-    """What the data sets give: float32 ``image`` ``(bands, H, W)``; ``mask`` with P_soft ``(C, H, W)`` under
-    ``"mask"`` and W_conf ``(1, H, W)`` under ``"w_conf"``; the image's path.
+    """What the data sets give.
+
+    Args:
+        image: ``(bands, H, W)`` float32.
+        mask: ``"mask"``: P_soft, ``(C, H, W)`` float32; ``"w_conf"``: W_conf, ``(1, H, W)`` float32 in [0, 1].
+        path: of the image.
     """
 
     image: Tensor
     mask: dict[str, Tensor]
     path: str
-
-
-class _Files(NamedTuple):
-    image: Path
-    p_soft: Path
-    w_conf: Path | None
-
-
-class _Layout(NamedTuple):
-    """What ``raster_shape`` says of a file."""
-
-    bands: int
-    height: int
-    width: int
-    dtype: str
 
 
 class SoftLabelDataset(Dataset[SoftLabelItem]):
@@ -67,6 +50,7 @@ class SoftLabelDataset(Dataset[SoftLabelItem]):
         augmentation_list: albumentations transforms for image and label together; a ``Normalize`` among them needs
             ``max_pixel_value=1.0``, as images are scaled before it.
         image_scale: divide the image by this, whatever its dtype: 255 for floats that hold 0..255.
+        in_memory: keep every sample that was read; for sets that fit, each loader worker has its own copy.
 
     Attributes:
         rows: the rows of the table, column -> text.
@@ -91,47 +75,62 @@ class SoftLabelDataset(Dataset[SoftLabelItem]):
         w_conf_key: str | None = None,
         augmentation_list: Sequence[Any] | None = None,
         *,
-        image_scale: float | int | None = None,  # noqa: PYI041 -- checked at run time, where an int is no float
+        image_scale: float | None = None,
+        in_memory: bool = False,
     ) -> None:
-        self._table = read_table(input_csv_path)
-        if not self._table.rows:
-            raise TableError(str(self._table.path), "has no rows", "give a table with at least one image")
-        self.rows = self._table.rows
-        self._image_scale = image_scale
-        self._files = self._find_files(image_key, p_soft_key, w_conf_key)
-        self._windows = self._find_windows()
-        self._layouts: dict[Path, _Layout] = {}
-        self.num_bands = self._layout(self._files[0].image).bands
-        self.num_classes = self._layout(self._files[0].p_soft).bands
-        self._check_scale()
-        self._augment = None
-        if augmentation_list:
-            self._augment = JointAugmentation(augmentation_list)
-            if image_scale != 1:
-                warn_of_normalize(augmentation_list, stacklevel=2)
+        table = read_table(input_csv_path)
+        if not table.rows:
+            raise TableError(str(table.path), "has no rows", "give a table with at least one image")
+        keys = [image_key, p_soft_key] + ([] if w_conf_key is None else [w_conf_key])
+        self._reader = SoftLabelReader(table, keys, self._windows(table), image_scale, in_memory=in_memory)
+        self.rows = table.rows
+        self.num_bands = self._reader.num_bands
+        self.num_classes = self._reader.num_classes
+        self._reader.warn_of_scale()
+        self._augment = JointAugmentation(augmentation_list) if augmentation_list else None
+        check_normalize(augmentation_list or (), self.num_bands, scaled=image_scale != 1)
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __getitem__(self, index: int) -> SoftLabelItem:
+        """The sample of a row, augmented."""
+        return self._item(index, self._augment)
+
+    def plain(self, index: int) -> SoftLabelItem:
+        """The sample of a row without augmentation; a ``Normalize`` that always applies still does."""
+        return self._item(index, self._augment and self._augment.normalize)
+
     def reseed(self, seed: int) -> None:
-        """Fix the augmentation that the next sample gets, whoever reads it and in whatever order."""
+        """Fix what augmentation draws for the next sample; without it torch's generator decides."""
         if self._augment is not None:
             self._augment.reseed(seed)
 
-    def __getitem__(self, index: int) -> SoftLabelItem:
-        sample = self._read(index)
-        if self._augment is not None:
-            sample = Sample(*self._augment(*sample))
-        image, p_soft, w_conf = complete(sample)
+    def location(self, index: int) -> tuple[Path, Window]:
+        """Image file of a row, and the part of it that the row shows."""
+        return self._reader.location(index)
+
+    def path_of(self, index: int, key: str) -> Path:
+        """The file that another column of a row names.
+
+        Raises:
+            TableError: there is no such column, or the cell is empty.
+        """
+        return self._reader.path_of(index, key)
+
+    def _item(self, index: int, change: Callable[[Sample], Sample] | None) -> SoftLabelItem:
+        sample = self._reader.read(index)
+        image, p_soft, w_conf = complete(sample if change is None else change(sample))
         return {
             "image": torch.from_numpy(image),
             "mask": {"mask": torch.from_numpy(p_soft), "w_conf": torch.from_numpy(w_conf[None])},
-            "path": str(self._files[index].image),
+            "path": str(self._reader.image_path(index)),
         }
 
-    def _find_windows(self) -> list[Window | None]:
+    def _windows(self, table: Table) -> list[Window | None]:
         """The part of its files that each row reads; None is all of them."""
-        return [None] * len(self.rows)
+        return [None] * len(table.rows)
+
 
 class SoftLabelWindowedDataset(SoftLabelDataset):
     """Square patches of scenes: as :class:`SoftLabelDataset`, each row reading one window of its files.
@@ -146,6 +145,7 @@ class SoftLabelWindowedDataset(SoftLabelDataset):
         col_off_key: column with the window's first column, from 0.
         patch_size_key: column with the window's side in pixels.
         image_scale: as for :class:`SoftLabelDataset`.
+        in_memory: as for :class:`SoftLabelDataset`.
 
     Raises:
         TableError: an offset or a size is no such integer, too.
@@ -162,19 +162,25 @@ class SoftLabelWindowedDataset(SoftLabelDataset):
         col_off_key: str = "col_off",
         patch_size_key: str = "patch_size",
         *,
-        image_scale: float | int | None = None,  # noqa: PYI041 -- checked at run time, where an int is no float
+        image_scale: float | None = None,
+        in_memory: bool = False,
     ) -> None:
         self._window_keys = (row_off_key, col_off_key, patch_size_key)
         super().__init__(
-            input_csv_path, image_key, p_soft_key, w_conf_key, augmentation_list, image_scale=image_scale
+            input_csv_path,
+            image_key,
+            p_soft_key,
+            w_conf_key,
+            augmentation_list,
+            image_scale=image_scale,
+            in_memory=in_memory,
         )
 
-    def _find_windows(self) -> list[Window | None]:
-        table = self._table
+    def _windows(self, table: Table) -> list[Window | None]:
         row_off, col_off, size = self._window_keys
-        table.require(*self._window_keys)
+        table.require(row_off, col_off, size)
         windows: list[Window | None] = []
-        for index in range(len(self.rows)):
+        for index in range(len(table.rows)):
             side = table.integer(index, size, minimum=1)
             windows.append(Window(table.integer(index, row_off), table.integer(index, col_off), side, side))
         return windows

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from coteach.data.sample import Sample, check_label, scale_divisor
-from coteach.data.tables import Table
 from coteach.errors import RasterError
 from coteach.rasters.grid import Window
 from coteach.rasters.read import raster_shape, read_image, read_soft_label
+from coteach.tables import Table
 
 _LOOK_AT = 32  # rows, at most, in search of an image with data
 _SLACK = 1e-3  # beyond [0, 1] that is still rounding
@@ -42,6 +42,7 @@ class SoftLabelReader:
         keys: its columns with the paths of the image, P_soft and, optionally, W_conf.
         windows: for each row the part of its files to read; None is all of them.
         image_scale: what images are divided by; None goes by their dtype.
+        in_memory: keep every sample that was read.
 
     Attributes:
         num_bands: bands of the images.
@@ -57,9 +58,12 @@ class SoftLabelReader:
         table: Table,
         keys: Sequence[str],
         windows: Sequence[Window | None],
-        image_scale: float | int | None,  # noqa: PYI041 -- checked at run time, where an int is no float
+        image_scale: float | None,
+        *,
+        in_memory: bool = False,
     ) -> None:
         self._table = table
+        self._kept: dict[int, Sample] | None = {} if in_memory else None
         self._windows = windows
         self._image_scale = image_scale
         self._files = _find_files(table, keys)
@@ -71,31 +75,60 @@ class SoftLabelReader:
         """The image of a row."""
         return self._files[index].image
 
+    def location(self, index: int) -> tuple[Path, Window]:
+        """Image file of a row, and the part of it that the row shows."""
+        image = self._files[index].image
+        layout = self._layout(image)
+        return image, self._windows[index] or Window(0, 0, layout.height, layout.width)
+
+    def path_of(self, index: int, key: str) -> Path:
+        """The file that another column of the row names.
+
+        Raises:
+            TableError: there is no such column, or the cell is empty.
+        """
+        self._table.require(key)
+        return self._table.located(self._table.text(index, key))
+
     def read(self, index: int) -> Sample:
-        """The sample of a row, before augmentation; pixels without a label are 0 in all of it.
+        """The sample of a row, before augmentation: P_soft and W_conf are 0 where there is no label or no image.
 
         Raises:
             RasterError: a file is damaged, or does not fit the others or the window.
         """
-        files, window = self._files[index], self._windows[index]
-        self._check_fit(index)
-        image, image_valid = read_image(files.image, window)
+        if self._kept is None:
+            return self._read_row(index)
+        if index not in self._kept:
+            self._kept[index] = self._read_row(index)
+        image, p_soft, w_conf = self._kept[index]
+        return Sample(image.copy(), p_soft.copy(), w_conf.copy())  # what is kept stays as it was read
+
+    def _read_row(self, index: int) -> Sample:
+        try:
+            return self._read(self._files[index], self._windows[index])
+        except RasterError as error:
+            where = f"{self._table.where(index)}: {error.thing}"
+            raise RasterError(where, error.cause, error.remedy) from error
+
+    def _read(self, files: _Files, window: Window | None) -> Sample:
+        self._check_fit(files)
+        image, seen = read_image(files.image, window)
         p_soft, w_conf, voted = read_soft_label(files.p_soft, files.w_conf, window)
-        voted = check_label(p_soft, w_conf, voted, files.p_soft, files.w_conf)
-        valid = voted & image_valid & np.isfinite(image).all(0)
-        image /= scale_divisor(self._layout(files.image).dtype, self._image_scale, files.image)
-        for array in (image, p_soft, w_conf):
-            array[..., ~valid] = 0
-        return Sample(image, p_soft, w_conf)
+        labelled = seen & check_label(p_soft, w_conf, voted, files.p_soft, files.w_conf)
+        divisor = scale_divisor(self._layout(files.image).dtype, self._image_scale, files.image)
+        return Sample(
+            image=np.where(seen, image / np.float32(divisor), np.float32(0)),
+            p_soft=np.where(labelled, p_soft, np.float32(0)),
+            w_conf=np.where(labelled, w_conf, np.float32(0)),
+        )
 
     def _layout(self, path: Path) -> _Layout:
         if path not in self._layouts:
             self._layouts[path] = _Layout(*raster_shape(path))
         return self._layouts[path]
 
-    def _check_fit(self, index: int) -> None:
-        """Check that a row's files fit each other, the first row's, and the window."""
-        files, window, where = self._files[index], self._windows[index], self._table.where(index)
+    def _check_fit(self, files: _Files) -> None:
+        """Check that a row's files fit each other and those of the first row."""
         image = self._layout(files.image)
         expected = {files.image: self.num_bands, files.p_soft: self.num_classes}
         if files.w_conf is not None:
@@ -103,41 +136,29 @@ class SoftLabelReader:
         for path, bands in expected.items():
             layout = self._layout(path)
             if layout.bands != bands:
-                cause = f"{path} has {layout.bands} bands where {bands} are expected"
-                raise RasterError(where, cause, "use files of the same kind throughout the table")
+                cause = f"has {layout.bands} bands where {bands} are expected"
+                raise RasterError(str(path), cause, "use files of the same kind throughout the table")
             if (layout.height, layout.width) != (image.height, image.width):
-                cause = (
-                    f"{path} has {layout.height} x {layout.width} pixels, "
-                    f"{files.image} has {image.height} x {image.width}"
-                )
-                raise RasterError(
-                    where, cause, "give rasters on the image's grid (coteach build-soft-labels)"
-                )
-        if window is not None:
-            bottom, right = window.row_off + window.height, window.col_off + window.width
-            if bottom > image.height or right > image.width:
-                cause = (
-                    f"the window of rows {window.row_off}..{bottom} and columns {window.col_off}..{right} "
-                    f"leaves {files.image}, which has {image.height} x {image.width} pixels"
-                )
-                raise RasterError(where, cause, "correct the window or drop the row")
+                size = f"{image.height} x {image.width}"
+                cause = f"has {layout.height} x {layout.width} pixels, {files.image} has {size}"
+                remedy = "give rasters on the image's grid (coteach build-soft-labels)"
+                raise RasterError(str(path), cause, remedy)
 
-    def warn_of_scale(self, stacklevel: int) -> None:
+    def warn_of_scale(self) -> None:
         """Warn once where images leave [0, 1] by their stated scale; looks at the first image with data."""
         for files, window in list(zip(self._files, self._windows, strict=True))[:_LOOK_AT]:
             divisor = scale_divisor(self._layout(files.image).dtype, self._image_scale, files.image)
             if divisor != 1 and self._image_scale is None:
                 return
-            image, valid = read_image(files.image, window)
-            values = image[:, valid] / divisor
-            values = values[np.isfinite(values)]
+            image, seen = read_image(files.image, window)
+            values = image[:, seen] / divisor
             if values.size:
                 low, high = float(values.min()), float(values.max())
                 if low < -_SLACK or high > 1 + _SLACK:
                     warnings.warn(
                         f"{files.image}: values from {low:g} to {high:g} after division by {divisor:g} are outside "
                         "[0, 1]; give image_scale, the value that becomes 1",
-                        stacklevel=stacklevel + 1,
+                        stacklevel=3,
                     )
                 return
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.data.split_units import SPLITS, Patch, assign, blocks_touched, whole_units
-from coteach.data.tables import Table, path_from, read_table, write_table
 from coteach.errors import OptionError, RasterError, TableError
+from coteach.tables import Table, path_from, read_table, write_table
 
 UNITS = ("row", "tile", "block")
 _WINDOW = ("row_off", "col_off", "patch_size")

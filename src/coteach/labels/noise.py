@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int16
 from scipy import ndimage
 
-NO_DATA = -1
+from coteach.labels.votes import NO_VOTE
 
 
 def error_rate(codes: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> float:
@@ -35,9 +35,7 @@ def error_rate(codes: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> 
     return float(np.mean(codes[valid] != truth[valid])) if valid.any() else float("nan")
 
 
-def smooth_field(
-    shape: tuple[int, int], scale: float, rng: np.random.Generator
-) -> Float[np.ndarray, "h w"]:
+def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
     """A random field whose values change slowly from pixel to pixel.
 
     White noise under a Gaussian filter, scaled to mean 0 and standard deviation 1. The square root of r times one
@@ -51,9 +49,12 @@ def smooth_field(
     Returns:
         ``(h, w)`` float64.
     """
-    field = ndimage.gaussian_filter(rng.standard_normal(shape), scale, mode="reflect")
-    spread = field.std()
-    return (field - field.mean()) / (spread if spread > 0 else 1.0)
+    field: Float[np.ndarray, "h w"] = ndimage.gaussian_filter(
+        rng.standard_normal(shape), scale, mode="reflect"
+    )
+    field -= field.mean()
+    field /= field.std() or 1.0  # a field of one value stays 0
+    return field
 
 
 def block_majority(
@@ -77,7 +78,9 @@ def block_majority(
             for c in range(num_classes)
         ]
     )
-    coarse = np.where(votes.any(axis=0), votes.argmax(axis=0), NO_DATA).astype(np.int16)
+    coarse: Int16[np.ndarray, "h w"] = np.where(votes.any(axis=0), votes.argmax(axis=0), NO_VOTE).astype(
+        np.int16
+    )
     return coarse.repeat(block, axis=0).repeat(block, axis=1)[:height, :width]
 
 
@@ -102,7 +105,8 @@ def displace(
     moved = np.zeros((2, height, width)) if wobble is None else wobble
     rows = np.clip(np.rint(rows - shift[0] - moved[0]).astype(np.intp), 0, height - 1)
     cols = np.clip(np.rint(cols - shift[1] - moved[1]).astype(np.intp), 0, width - 1)
-    return codes[rows, cols].astype(np.int16)
+    moved_codes: Int16[np.ndarray, "h w"] = codes[rows, cols].astype(np.int16)
+    return moved_codes
 
 
 def blur_borders(
@@ -121,14 +125,13 @@ def blur_borders(
     """
     factors = np.ones(num_classes) if gain is None else np.asarray(gain, dtype=np.float64)
     shares = [
-        factors[c] * ndimage.gaussian_filter((codes == c).astype(np.float64), sigma) for c in range(num_classes)
+        factors[c] * ndimage.gaussian_filter((codes == c).astype(np.float64), sigma)
+        for c in range(num_classes)
     ]
-    return np.where(codes >= 0, np.argmax(shares, axis=0), NO_DATA).astype(np.int16)
+    return np.where(codes >= 0, np.argmax(shares, axis=0), NO_VOTE).astype(np.int16)
 
 
-def generalise(
-    codes: Int[np.ndarray, "h w"], *, min_patch: int
-) -> Int16[np.ndarray, "h w"]:
+def generalise(codes: Int[np.ndarray, "h w"], *, min_patch: int) -> Int16[np.ndarray, "h w"]:
     """A minimum mapping unit: patches (4-connected) of fewer pixels go to the nearest patch that stays.
 
     Args:

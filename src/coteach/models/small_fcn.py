@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from coteach.errors import OptionError
 
@@ -42,9 +41,3 @@ class SmallFCN(nn.Sequential):
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers, nn.Dropout2d(dropout), nn.Conv2d(width, classes, 1))
-
-    def forward(self, input: Float[Tensor, "b bands h w"]) -> Float[Tensor, "b c h w"]:  # noqa: A002 -- as nn.Sequential
-        """Scores ``(B, C, H, W)`` of images ``(B, bands, H, W)``."""
-        scores = super().forward(input)
-        assert isinstance(scores, Tensor)
-        return scores

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
 
 from coteach.errors import RasterError
+from coteach.rasters.dataset import opened
 
 _NUM_CODES = 256  # of a uint8 raster
 
@@ -39,12 +39,9 @@ def recode_classes(
     Raises:
         RasterError: ``source`` cannot be read, or holds a code that ``codes`` does not.
     """
-    try:
-        with rasterio.open(source) as dataset:
-            values, valid = dataset.read(1), dataset.read_masks(1) > 0
-            profile = {key: dataset.profile[key] for key in ("crs", "transform", "width", "height")}
-    except RasterioError as error:
-        raise RasterError(str(source), f"cannot be read ({error})", "give a readable raster") from error
+    with opened(source) as dataset:
+        values, valid = dataset.read(1), dataset.read_masks(1) > 0
+        profile = {key: dataset.profile[key] for key in ("crs", "transform", "width", "height")}
     recoded = np.full(values.shape, nodata, np.uint8)
     for old, new in codes.items():
         recoded[valid & (values == old)] = new

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+from coteach.losses.target import as_soft_target
 from coteach.methods.base import Method
 from coteach.rasters.grid import Window
 
@@ -39,17 +40,20 @@ class TilePrediction:
         window: the part of the image that holds all windows.
         probs: ``(C, H, W)`` float32, the mean over the windows that show a pixel; 0 where none does.
         covered: ``(H, W)`` bool, where any window lies.
+        labels: ``(H, W)`` int64, argmax of the data set's P_soft; -1 where it has no label.
     """
 
     image: Path
     window: Window
     probs: Float32[np.ndarray, "c h w"]
     covered: Bool[np.ndarray, "h w"]
+    labels: Int64[np.ndarray, "h w"]
 
     @property
     def classes(self) -> Int64[np.ndarray, "h w"]:
         """Most probable class; ties go to the lowest code."""
-        return self.probs.argmax(0)
+        codes: Int64[np.ndarray, "h w"] = self.probs.argmax(0)
+        return codes
 
 
 def predict_tiles(
@@ -74,15 +78,26 @@ def predict_tiles(
         whole = _hull(windows)
         total = np.zeros((dataset.num_classes, whole.height, whole.width), np.float32)
         count = np.zeros((whole.height, whole.width), np.int32)
+        labels = np.full(count.shape, -1, np.int64)
         for start in range(0, len(listed), batch_size):
             part = listed[start : start + batch_size]
-            probs = _predict(method, [dataset.plain(i)["image"] for _, _, i in part], device)
-            for (_, window, _), one in zip(part, probs, strict=True):
-                top, left = window.row_off - whole.row_off, window.col_off - whole.col_off
-                place = (slice(top, top + window.height), slice(left, left + window.width))
+            samples = [dataset.plain(i) for _, _, i in part]
+            probs = _predict(method, [sample["image"] for sample in samples], device)
+            for (_, window, _), sample, one in zip(part, samples, probs, strict=True):
+                place = window._replace(
+                    row_off=window.row_off - whole.row_off, col_off=window.col_off - whole.col_off
+                ).slices()
                 total[:, *place] += one
                 count[place] += 1
-        yield TilePrediction(image, whole, total / np.maximum(count, 1), count > 0)
+                labels[place] = _labels(sample["mask"])
+        yield TilePrediction(image, whole, total / np.maximum(count, 1), count > 0, labels)
+
+
+def _labels(mask: Mapping[str, Tensor]) -> Int64[np.ndarray, "h w"]:
+    probs = mask["mask"]
+    target = as_soft_target({key: value[None] for key, value in mask.items()}, len(probs))
+    codes: Int64[np.ndarray, "h w"] = torch.where(target.valid, target.probs.argmax(1), -1)[0].numpy()
+    return codes
 
 
 def _predict(

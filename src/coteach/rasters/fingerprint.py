@@ -1,0 +1,72 @@
+"""Whether a tile's files are up to date: what they were made of, kept in a JSON file beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+_FORMAT = 1  # raised when the same inputs give other rasters, or this file other fields
+
+
+def stamps(files: Iterable[Path]) -> dict[str, list[int] | None]:
+    """Path -> size in bytes and modification time in ns; None for what is no file on this computer."""
+    return {str(file): _stamp(file) for file in files}
+
+
+def read_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Path]) -> Any:
+    """What :func:`write_record` was given as ``result``, if everything is still as it was then.
+
+    Args:
+        record: the file.
+        made_of: all that decides what the outputs hold.
+        outputs: the files made.
+
+    Returns:
+        The result; None if the record is missing or damaged, or something has changed.
+    """
+    try:
+        kept = json.loads(record.read_text(encoding="utf-8"))
+        same = kept["made_of"] == _plain(made_of) and kept["outputs"] == _stamps_in_order(outputs)
+        return kept["result"] if same and None not in kept["outputs"] else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def write_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Path], result: Any) -> None:
+    """Keep what the outputs were made of; whole or not at all.
+
+    Args:
+        record: the file; its folder is made if it is not there.
+        made_of: all that decides what the outputs hold.
+        outputs: the files made.
+        result: anything that JSON holds.
+    """
+    record.parent.mkdir(parents=True, exist_ok=True)
+    content = {"made_of": _plain(made_of), "outputs": _stamps_in_order(outputs), "result": result}
+    partial = record.with_name(f".{record.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(record)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stamps_in_order(files: Iterable[Path]) -> list[list[int] | None]:
+    """Without the paths: the folder of the outputs may be moved."""
+    return [_stamp(file) for file in files]
+
+
+def _stamp(file: Path) -> list[int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _plain(made_of: Mapping[str, Any]) -> Any:
+    """As it comes back from JSON, to be compared."""
+    return json.loads(json.dumps({"format": _FORMAT, **made_of}))

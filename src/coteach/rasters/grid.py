@@ -1,0 +1,151 @@
+"""Where the pixels of a raster lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int64, Shaped
+from rasterio import Affine, warp, windows
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+
+from coteach.errors import RasterError
+from coteach.rasters.dataset import opened
+
+_TIE = 1e-6  # pixels; a centre this near an edge lies on it, and belongs to the pixel after the edge
+
+
+class Window(NamedTuple):
+    """A part of a raster, in pixels."""
+
+    row_off: int
+    col_off: int
+    height: int
+    width: int
+
+    def for_gdal(self) -> windows.Window:
+        """The same as rasterio takes it."""
+        return windows.Window(self.col_off, self.row_off, self.width, self.height)
+
+    def cut(self, values: Shaped[np.ndarray, "*axes rows cols"]) -> Shaped[np.ndarray, "*axes h w"]:
+        """This part of an array whose last two axes are rows and columns; a view."""
+        return values[
+            ..., self.row_off : self.row_off + self.height, self.col_off : self.col_off + self.width
+        ]
+
+    def slices(self) -> tuple[slice, slice]:
+        """The same as indices of an array of the whole raster."""
+        return (
+            slice(self.row_off, self.row_off + self.height),
+            slice(self.col_off, self.col_off + self.width),
+        )
+
+    def halves(self) -> tuple[Window, Window]:
+        """Cut in two across the longer side, which has at least 2 pixels."""
+        row_off, col_off, height, width = self
+        if height >= width:
+            half = height // 2
+            return (
+                Window(row_off, col_off, half, width),
+                Window(row_off + half, col_off, height - half, width),
+            )
+        half = width // 2
+        return Window(row_off, col_off, height, half), Window(row_off, col_off + half, height, width - half)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A raster's coordinate reference system, geotransform and size; north-up, south-up or rotated.
+
+    Args:
+        crs: the coordinate reference system.
+        transform: (column, row) of a pixel's upper left corner -> (x, y) in units of ``crs``.
+        height: rows.
+        width: columns.
+    """
+
+    crs: CRS
+    transform: Affine
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, path: Path) -> Grid:
+        """The grid of a file.
+
+        Raises:
+            RasterError: the file cannot be read, or does not say where on earth it lies.
+        """
+        with opened(path) as dataset:
+            return cls.of_dataset(dataset)
+
+    @classmethod
+    def of_dataset(cls, dataset: DatasetReader) -> Grid:
+        """The grid of an open file.
+
+        Raises:
+            RasterError: the file does not say where on earth it lies.
+        """
+        if dataset.crs is None:
+            remedy = "assign the one it was made in (gdal_edit.py -a_srs EPSG:…)"
+            raise RasterError(dataset.name, "has no coordinate reference system (CRS)", remedy)
+        if dataset.transform.is_degenerate:
+            remedy = "assign the geotransform it was made with (gdal_edit.py -a_ullr …)"
+            raise RasterError(dataset.name, f"has pixels without area ({dataset.transform!r})", remedy)
+        return cls(dataset.crs, dataset.transform, dataset.height, dataset.width)
+
+    def strips(self, pixels: int) -> Iterator[Window]:
+        """Windows of the full width and at most ``pixels`` pixels (or one row) that cover the grid."""
+        height = max(1, pixels // self.width)
+        for row in range(0, self.height, height):
+            yield Window(row, 0, min(height, self.height - row), self.width)
+
+    def pixels_on(
+        self, other: Grid, window: Window
+    ) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
+        """In which pixels of another grid the centres of this grid's pixels lie: exact, no interpolation.
+
+        Args:
+            other: the grid to look at; of any CRS.
+            window: the part of this grid to look from.
+
+        Returns:
+            ``(h, w)`` rows and columns on ``other``, which may be outside of it.
+
+        Raises:
+            RasterioError, CPLE_BaseError: there is no way from one CRS to the other for these places.
+        """
+        rows, cols = np.mgrid[: window.height, : window.width] + 0.5
+        rows += window.row_off
+        cols += window.col_off
+        to_pixels = _matrix(~other.transform)
+        if self.crs == other.crs:  # one step, lest large coordinates cost digits
+            return _whole(*_apply(to_pixels @ _matrix(self.transform), cols, rows))
+        xs, ys = _apply(_matrix(self.transform), cols, rows)
+        moved = warp.transform(self.crs, other.crs, xs.ravel(), ys.ravel())
+        xs, ys = (np.array(values).reshape(rows.shape) for values in moved[:2])
+        return _whole(*_apply(to_pixels, xs, ys))
+
+
+def _matrix(transform: Affine) -> Float64[np.ndarray, "3 3"]:
+    return np.array(tuple(transform), np.float64).reshape(3, 3)
+
+
+def _apply(
+    matrix: Float64[np.ndarray, "3 3"], xs: Float64[np.ndarray, "h w"], ys: Float64[np.ndarray, "h w"]
+) -> tuple[Float64[np.ndarray, "h w"], Float64[np.ndarray, "h w"]]:
+    (a, b, c), (d, e, f), _ = matrix
+    return a * xs + b * ys + c, d * xs + e * ys + f
+
+
+def _whole(
+    cols: Float64[np.ndarray, "h w"], rows: Float64[np.ndarray, "h w"]
+) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
+    """Rows and columns of the pixels that hold these points."""
+    limit = 2.0**31  # no raster is larger; infinity, where a projection ends, has no integer
+    rows, cols = (np.clip(np.nan_to_num(np.floor(v + _TIE), nan=-1.0), -limit, limit) for v in (rows, cols))
+    return rows.astype(np.int64), cols.astype(np.int64)

@@ -1,0 +1,132 @@
+"""What a build leaves in tables: the manifest of what is done, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coteach.rasters.options import BuildOptions
+from coteach.rasters.patches import patch_offsets
+from coteach.rasters.sources import BadRow, Tile
+from coteach.rasters.tile import TileFigures, TileResult, p_soft_path, w_conf_path
+from coteach.tables import path_from, write_table
+
+MANIFEST, PATCHES, FAILURES = "soft_label_manifest.csv", "soft_label_patches.csv", "failures.csv"
+_COLUMNS = ("tile_id", "image_path", "p_soft_path", "w_conf_path")
+_WINDOW_COLUMNS = ("row_off", "col_off", "patch_size")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What :func:`coteach.build_soft_labels` did.
+
+    Args:
+        manifest: the table of the tiles that are done, or of their patches.
+        built: ids of the tiles made now.
+        up_to_date: ids of those that were there already.
+        failures: tile_id and error of each row that failed.
+        pixels: of all tiles that are done.
+        no_vote: pixels without a vote.
+        ties: pixels where several classes have the largest share.
+        unknown: column -> code -> pixels that hold this code, which is no class and did not vote.
+        unused: columns that look like rasters and were not asked for.
+    """
+
+    manifest: Path
+    built: tuple[str, ...]
+    up_to_date: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+    pixels: int
+    no_vote: int
+    ties: int
+    unknown: Mapping[str, Mapping[int, int]]
+    unused: tuple[str, ...]
+
+
+def write_tables(
+    folder: Path,
+    rows: Sequence[Tile | BadRow],
+    results: Mapping[str, TileResult],
+    options: BuildOptions,
+    unused: Sequence[str],
+) -> BuildReport:
+    """Write the manifest, and ``failures.csv`` if something failed; remove an old one if nothing did.
+
+    Args:
+        folder: gets the tables.
+        rows: of the sources table.
+        results: tile_id -> what became of the tile.
+        options: of the build.
+        unused: columns that did not vote.
+
+    Returns:
+        The summary.
+    """
+    manifest: list[dict[str, str]] = []
+    failures: list[tuple[str, str]] = []
+    done: list[TileResult] = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            failures.append((row.tile_id, row.error))
+            continue
+        result = results[row.tile_id]
+        if result.figures is None:
+            failures.append((row.tile_id, result.error))
+            continue
+        done.append(result)
+        manifest += _manifest_rows(folder, row, result.figures, options)
+    file = folder / (MANIFEST if options.patch_size is None else PATCHES)
+    write_table(file, _COLUMNS + (() if options.patch_size is None else _WINDOW_COLUMNS), manifest)
+    _write_failures(folder / FAILURES, failures)
+    return _report(file, done, failures, unused)
+
+
+def _manifest_rows(
+    folder: Path, tile: Tile, figures: TileFigures, options: BuildOptions
+) -> list[dict[str, str]]:
+    """The row of a tile, or those of its patches."""
+    files = (tile.image, p_soft_path(folder, tile.tile_id), w_conf_path(folder, tile.tile_id))
+    row = dict(zip(_COLUMNS, (tile.tile_id, *(path_from(folder, file) for file in files)), strict=True))
+    size = options.patch_size
+    if size is None:
+        return [row]
+    corners = patch_offsets(figures.height, figures.width, size, options.stride or size)
+    return [
+        row | dict(zip(_WINDOW_COLUMNS, (str(top), str(left), str(size)), strict=True))
+        for top, left in corners
+    ]
+
+
+def _write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
+    if failures:
+        write_table(
+            file, ("tile_id", "error"), [{"tile_id": tile, "error": error} for tile, error in failures]
+        )
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _report(
+    manifest: Path,
+    done: Sequence[TileResult],
+    failures: Sequence[tuple[str, str]],
+    unused: Sequence[str],
+) -> BuildReport:
+    figures = [result.figures for result in done if result.figures is not None]
+    unknown: dict[str, Counter[int]] = {}
+    for tile in figures:
+        for key, codes in tile.unknown.items():
+            unknown.setdefault(key, Counter()).update({int(code): count for code, count in codes.items()})
+    return BuildReport(
+        manifest=manifest,
+        built=tuple(result.tile_id for result in done if result.fresh),
+        up_to_date=tuple(result.tile_id for result in done if not result.fresh),
+        failures=tuple(failures),
+        pixels=sum(tile.height * tile.width for tile in figures),
+        no_vote=sum(tile.no_vote for tile in figures),
+        ties=sum(tile.ties for tile in figures),
+        unknown=unknown,
+        unused=tuple(unused),
+    )

@@ -1,0 +1,79 @@
+"""Run tasks in processes, such that a process that dies takes only its own task with it."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run_tasks(
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    max_workers: int,
+    when_dead: Callable[[Task], Result],
+) -> Iterator[Result]:
+    """Do all tasks, in processes if there are several, and give the results as they come.
+
+    Args:
+        work: a function of a module, called with one task; what it raises ends everything.
+        tasks: what can be pickled.
+        max_workers: processes at most; 1 does the work in this process.
+        when_dead: the result of a task whose process was killed or crashed.
+
+    Yields:
+        One result a task, in no order.
+    """
+    if min(max_workers, len(tasks)) < 2:
+        yield from map(work, tasks)
+        return
+    queue = deque(tasks)
+    while queue:
+        # the death of one process ends a pool; which task it was shows when each of them has a pool of its own
+        for task in (yield from _run_pool(work, queue, max_workers)):
+            if (yield from _run_pool(work, deque([task]), 1)):
+                yield when_dead(task)
+
+
+def _run_pool(
+    work: Callable[[Task], Result], queue: deque[Task], max_workers: int
+) -> Generator[Result, None, list[Task]]:
+    """Take tasks from the queue until it is empty or a process dies; returns those that were under way then."""
+    running: dict[Future[Result], Task] = {}
+    pool = ProcessPoolExecutor(
+        min(max_workers, len(queue)), get_context("spawn"), initializer=_leave_interrupts
+    )
+    with pool:
+        while queue or running:
+            while queue and len(running) < max_workers:
+                task = queue.popleft()
+                running[_submit(pool, work, task)] = task
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in done:
+                if not isinstance(future.exception(), BrokenProcessPool):
+                    del running[future]
+                    yield future.result()
+            if not done.isdisjoint(running):
+                return list(running.values())
+    return []
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Task], Result], task: Task) -> Future[Result]:
+    try:
+        return pool.submit(work, task)
+    except BrokenProcessPool as error:
+        future: Future[Result] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches every process; the one that started the others decides."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

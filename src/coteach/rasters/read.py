@@ -1,0 +1,99 @@
+"""Read images and soft labels, whole or by window, as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from rasterio.io import DatasetReader
+
+from coteach.errors import RasterError
+from coteach.rasters.dataset import opened
+from coteach.rasters.grid import Window
+
+
+def raster_shape(path: Path) -> tuple[int, int, int, str]:
+    """Bands, rows, columns and dtype of a raster.
+
+    Raises:
+        RasterError: the file is missing or no raster.
+    """
+    with opened(path) as dataset:
+        return dataset.count, dataset.height, dataset.width, dataset.dtypes[0]
+
+
+def read_image(
+    path: Path, window: Window | None = None
+) -> tuple[Float32[np.ndarray, "bands h w"], Bool[np.ndarray, "h w"]]:
+    """The values of an image as they are, and where they are data.
+
+    Args:
+        path: a raster of any number of bands.
+        window: the part to read; None is all of it.
+
+    Returns:
+        ``(bands, h, w)`` values; and ``(h, w)``, True where no band has NoData, a masked pixel, NaN or infinity.
+
+    Raises:
+        RasterError: the file is missing or damaged, or the window leaves it.
+    """
+    with opened(path) as dataset:
+        values, valid = _read(path, dataset, window)
+    return values, valid & np.isfinite(values).all(axis=0)
+
+
+def read_soft_label(
+    p_soft_path: Path, w_conf_path: Path | None, window: Window | None = None
+) -> tuple[Float32[np.ndarray, "c h w"], Float32[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
+    """P_soft, W_conf, and where there was a vote.
+
+    Args:
+        p_soft_path: C bands.
+        w_conf_path: one band; None gives weight 1 to every pixel with a vote.
+        window: the part to read; None is all of it.
+
+    Returns:
+        ``(C, h, w)`` and ``(h, w)`` as the files have them; and ``(h, w)``, False where a file has NoData or a
+        masked pixel.
+
+    Raises:
+        RasterError: a file is missing or damaged, the window leaves it, or the two differ in size.
+    """
+    with opened(p_soft_path) as dataset:
+        p_soft, valid = _read(p_soft_path, dataset, window)
+    if w_conf_path is None:
+        return p_soft, valid.astype(np.float32), valid
+    with opened(w_conf_path) as dataset:
+        w_conf, weighted = _read(w_conf_path, dataset, window)
+    if w_conf.shape[1:] != valid.shape or len(w_conf) != 1:
+        cause = f"has {_size(w_conf.shape)}, {p_soft_path} has {_size(p_soft.shape)}"
+        raise RasterError(str(w_conf_path), cause, "give the one band of weights made with that file")
+    return p_soft, w_conf[0], valid & weighted
+
+
+def _read(
+    path: Path, dataset: DatasetReader, window: Window | None
+) -> tuple[Float32[np.ndarray, "bands h w"], Bool[np.ndarray, "h w"]]:
+    part = None
+    if window is not None:
+        _check_window(path, dataset, window)
+        part = window.for_gdal()
+    values = dataset.read(window=part).astype(np.float32, copy=False)
+    valid = (dataset.read_masks(window=part) > 0).all(axis=0)
+    return values, valid
+
+
+def _check_window(path: Path, dataset: DatasetReader, window: Window) -> None:
+    """GDAL would cut it off without a word."""
+    bottom, right = window.row_off + window.height, window.col_off + window.width
+    if min(window.row_off, window.col_off) < 0 or bottom > dataset.height or right > dataset.width:
+        cause = (
+            f"has {dataset.height} x {dataset.width} pixels, which the window of rows {window.row_off} to {bottom} "
+            f"and columns {window.col_off} to {right} leaves"
+        )
+        raise RasterError(str(path), cause, "correct the window")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} bands of {shape[1]} x {shape[2]} pixels"

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from label_rasters import NORTH_UP, read_band, rows_of, write_image, write_map, write_sources
+
+from coteach.cli.main import cli, main
+from coteach.errors import IncompleteError, OptionError
+
+# three maps of 2 x 6 pixels; a 7 is no class, 255 is NoData
+MASK = [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 255]]
+ESA = [[0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 255]]
+ESRI = [[0, 0, 1, 1, 2, 7], [0, 0, 0, 1, 0, 255]]
+
+
+@pytest.fixture
+def sources(tmp_path):
+    def place(name, codes):
+        return write_map(tmp_path / name, np.array(codes, np.uint8), nodata=255).name
+
+    maps = {
+        "mask_path": place("m.tif", MASK),
+        "esa_path": place("e.tif", ESA),
+        "esri_path": place("s.tif", ESRI),
+    }
+    rows = [
+        {"tile_id": name, "image_path": write_image(tmp_path / f"{name}_image.tif", 2, 6).name, **maps}
+        for name in ("a", "b")
+    ]
+    return write_sources(tmp_path / "sources.csv", rows)
+
+
+def command(sources, *more):
+    keys = ["--lulc-key", "esa_path", "--lulc-key", "esri_path"]
+    out = str(sources.parent / "out")
+    return ["build-soft-labels", str(sources), "--output-dir", out, "--num-classes", "3", *keys, *more]
+
+
+def run(sources, *more):
+    return CliRunner().invoke(cli, command(sources, "--max-workers", "1", *more))
+
+
+def edit(sources, line, old, new):
+    lines = sources.read_text().splitlines()
+    assert old in lines[line]
+    lines[line] = lines[line].replace(old, new)
+    sources.write_text("\n".join(lines) + "\n")
+
+
+def test_summary_and_files(sources, tmp_path):
+    result = run(sources, "--border-radius", "2")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        f"tiles: 2 built, 0 up to date, 0 failed: {tmp_path / 'out' / 'soft_label_manifest.csv'}\n"
+        "pixels without a vote: 8.33%\n"  # 1 of 12
+        "ties, given to the lowest code: 0.00% of pixels with a vote\n"
+    )
+    assert result.stderr == (
+        "Warning: esri_path holds codes other than 0 to 2, which did not vote: 7 (2 pixels)\n"
+    )
+    # distances to the mask's border are 2 1 0 0 1 2 by column; two against one have 1 - H(2/3, 1/3) / log 3
+    split = 0.420620
+    expected = [
+        [1, 0.8, 0.6 * split, 0.6, 0.6 * split + 0.2, 1],
+        [1, 0.8, 0.6, 0.6, 0.6 * split + 0.2, 0],
+    ]
+    np.testing.assert_allclose(read_band(tmp_path / "out/w_conf/a.tif"), expected, atol=1e-5)
+    assert [row["tile_id"] for row in rows_of(tmp_path / "out/soft_label_manifest.csv")] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [0.6 + 0.4 * 0.2, 0.6 + 0.4 * 0.1, 0.6]),  # R is 10
+        (["--alpha", "0.25", "--border-radius", "4"], [0.25 + 0.75 * 0.5, 0.25 + 0.75 * 0.25, 0.25]),
+        (["--no-border"], [1, 1, 1]),
+        (["--no-border", "--alpha", "3"], [1, 1, 1]),
+        (
+            ["--border-source", "argmax"],
+            [1, 0.8, 0.6],
+        ),  # the border of the argmax is that of row 1; max d is 2
+        (["--no-mask", "--border-source", "auto"], [1, 0.8, 0.6]),
+        (["--entropy-norm", "minmax", "--alpha", "1"], [1, 1, 1]),
+    ],
+)
+def test_options(sources, tmp_path, options, expected):
+    # all maps agree; their border lies between columns 2 and 3
+    for name in ("e.tif", "s.tif"):
+        write_map(tmp_path / name, np.array(MASK, np.uint8), nodata=255)
+    result = run(sources, *options)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_allclose(read_band(tmp_path / "out/w_conf/a.tif")[1, :3], expected, atol=1e-6)
+
+
+def test_patches_and_stride(sources, tmp_path):
+    assert run(sources, "--patch-size", "2").exit_code == 0
+    table = tmp_path / "out" / "soft_label_patches.csv"
+    assert [row["col_off"] for row in rows_of(table)] == ["0", "2", "4"] * 2
+    result = run(sources, "--patch-size", "2", "--stride", "3")
+    assert [row["col_off"] for row in rows_of(table)] == ["0", "3", "4"] * 2
+    assert "tiles: 0 built, 2 up to date, 0 failed" in result.stdout
+
+
+def test_other_column_names(sources, tmp_path):
+    text = sources.read_text().replace("image_path", "photo").replace("mask_path", "chart")
+    sources.write_text(text)
+    result = run(sources, "--image-key", "photo", "--mask-key", "chart")
+    assert result.exit_code == 0, result.output
+    assert "image_path" in rows_of(tmp_path / "out" / "soft_label_manifest.csv")[0]
+
+
+def test_a_column_that_does_not_vote_is_pointed_out(sources):
+    result = CliRunner().invoke(cli, [*command(sources)[:6], "--lulc-key", "esa_path", "--max-workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert result.stderr == (
+        "Warning: not used: esri_path; a label map votes if its column is a --lulc-key\n"
+    )
+
+
+def test_a_bad_tile_does_not_stop_the_others(sources, tmp_path):
+    edit(sources, 1, ",e.tif", ",none.tif")
+    result = run(sources)
+    assert isinstance(result.exception, IncompleteError)
+    assert "tiles: 1 built, 0 up to date, 1 failed" in result.stdout
+    error = f"a: source 'esa_path' ({tmp_path / 'none.tif'}) does not exist; correct the path"
+    assert f"Failed: {error}\n" in result.stderr
+    assert rows_of(tmp_path / "out" / "failures.csv") == [{"tile_id": "a", "error": error}]
+    assert [row["tile_id"] for row in rows_of(tmp_path / "out" / "soft_label_manifest.csv")] == ["b"]
+    edit(sources, 1, ",none.tif", ",e.tif")
+    result = run(sources)
+    assert result.exit_code == 0
+    assert "tiles: 1 built, 1 up to date, 0 failed" in result.stdout
+    assert not (tmp_path / "out" / "failures.csv").exists()
+
+
+def test_many_failures_are_not_all_printed(sources):
+    header, row, _ = sources.read_text().splitlines()
+    sources.write_text("\n".join([header, row, *(row for _ in range(30))]) + "\n")
+    result = run(sources)
+    assert result.stderr.count("Failed: ") == 20
+    assert "and 10 more\n" in result.stderr
+    assert len(rows_of(sources.parent / "out" / "failures.csv")) == 30
+
+
+def test_a_tile_id_that_leads_elsewhere(sources, tmp_path):
+    edit(sources, 1, "a,", "../x,")
+    result = run(sources)
+    assert isinstance(result.exception, IncompleteError)
+    assert (
+        f"Failed: {sources}, row 1 (../x): tile_id '../x' cannot be the name of a file; give" in result.stderr
+    )
+    assert not (tmp_path / "x.tif").exists()
+    assert not (tmp_path / "out" / "x.tif").exists()
+    assert sorted(path.name for path in (tmp_path / "out" / "p_soft").iterdir()) == ["b.tif"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--alpha", "0.8", "--beta", "0.3"], r"alpha \+ beta: 0.8 \+ 0.3 is more than 1"),
+        (["--alpha", "0", "--no-border"], r"alpha \+ beta: both are 0"),
+        (["--beta", "0.1"], r"beta: 0.1 gives weight to embeddings"),
+        (["--no-mask", "--border-source", "mask"], r"border_source: 'mask' needs"),
+        (["--border-radius", "0"], r"border_radius: 0.0 is no radius"),
+        (["--lulc-key", "esa_path"], r"lulc_keys: the column 'esa_path' has two uses"),
+        (["--stride", "2"], r"stride: has no meaning"),
+    ],
+)
+def test_options_are_checked_first(sources, tmp_path, options, message):
+    result = run(sources, *options)
+    assert isinstance(result.exception, OptionError)
+    with pytest.raises(OptionError, match=message):
+        raise result.exception
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [["--border-source", "both"], ["--entropy-norm", "max"], ["--num-classes", "x"]]
+)
+def test_choices_are_those_of_the_help(sources, option):
+    assert run(sources, *option).exit_code == 2
+
+
+def test_help_has_an_example():
+    result = CliRunner().invoke(cli, ["build-soft-labels", "--help"])
+    assert "coteach build-soft-labels sources.csv --output-dir soft --num-classes 4" in result.output
+
+
+def test_help_needs_no_rasterio():
+    code = (
+        "import sys; from coteach.cli.main import main\n"
+        "try: main(['build-soft-labels', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('rasterio', 'scipy', 'numpy', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_missing_column_ends_the_command(sources, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        main([*command(sources), "--mask-key", "mask"])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {sources}: no column 'mask' (is it 'mask_path'?); its columns are ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_itself_with_bad_files(sources, tmp_path):
+    """What a user sees: our lines and nothing of GDAL, Python or the worker processes; no half-written file."""
+    whole = write_map(
+        tmp_path / "cut.tif", np.random.default_rng(0).integers(0, 3, (300, 300)).astype(np.uint8)
+    )
+    whole.write_bytes(whole.read_bytes()[:-500])
+    lost = write_map(tmp_path / "lost.tif", np.array(ESA, np.uint8), crs=None, transform=None)
+    away = write_map(tmp_path / "away.tif", np.array(ESA, np.uint8), transform=NORTH_UP @ NORTH_UP)
+    image = "b_image.tif"
+    with sources.open("a") as stream:
+        for tile, file in (("c", whole), ("d", lost), ("e", away)):
+            stream.write(f"{tile},{image},m.tif,{file.name},s.tif\n")
+    start = [sys.executable, "-c", "from coteach.cli.main import main; main()"]
+    done = subprocess.run([*start, *command(sources)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.startswith("tiles: 2 built, 0 up to date, 3 failed: ")
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("Warning: esri_path holds codes other than 0 to 2")
+    assert lines[1].startswith(f"Failed: c: source 'esa_path' ({whole}) cannot be read (")
+    assert lines[2].startswith(f"Failed: d: source 'esa_path' ({lost}) has no coordinate reference system")
+    assert lines[3].startswith(f"Failed: e: source 'esa_path' ({away}) does not overlap the image; give")
+    assert lines[4] == (
+        f"Error: {sources}: 3 of 5 tiles failed; correct what {tmp_path / 'out' / 'failures.csv'} lists and run it "
+        "again; the rest is kept"
+    )
+    assert len(lines) == 5
+    assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
+        "a.tif", "b.tif", "a.json", "b.json", "soft_label_manifest.csv", "failures.csv",
+    }  # fmt: skip

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+
+from coteach.rasters.pool import run_tasks
+
+
+def square(number: int) -> tuple[int, int]:
+    return number * number, os.getpid()
+
+
+def die_at_three(number: int) -> tuple[int, int]:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return square(number)
+
+
+def leave_at_multiples_of_three(number: int) -> tuple[int, int]:
+    if number % 3 == 0:
+        os._exit(1)
+    return square(number)
+
+
+def fail(number: int) -> tuple[int, int]:
+    raise LookupError(number)
+
+
+def fails_to_start(number: int) -> tuple[int, int]:
+    raise BrokenProcessPool
+
+
+def dead(number: int) -> tuple[int, int]:
+    return -number, 0
+
+
+def test_one_worker_stays_in_this_process():
+    results = list(run_tasks(square, [1, 2, 3], 1, dead))
+    assert results == [(1, os.getpid()), (4, os.getpid()), (9, os.getpid())]
+
+
+def test_a_single_task_needs_no_process():
+    assert list(run_tasks(square, [5], 4, dead)) == [(25, os.getpid())]
+
+
+def test_no_tasks():
+    assert list(run_tasks(square, [], 4, dead)) == []
+
+
+def test_several_workers_do_all_tasks():
+    results = list(run_tasks(square, list(range(7)), 2, dead))
+    assert sorted(value for value, _ in results) == [n * n for n in range(7)]
+    pids = {pid for _, pid in results}
+    assert os.getpid() not in pids
+    assert len(pids) <= 2
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (die_at_three, [0, 1, 4, -3, 16, 25, 36]),
+        (leave_at_multiples_of_three, [0, 1, 4, -3, 16, 25, -6]),
+    ],
+)
+def test_a_process_that_dies_takes_its_own_task_only(work, expected):
+    results = [value for value, _ in run_tasks(work, list(range(7)), 2, dead)]
+    assert sorted(results) == sorted(expected)
+
+
+def test_where_no_process_can_work_every_task_fails():
+    assert sorted(value for value, _ in run_tasks(fails_to_start, [1, 2, 3], 2, dead)) == [-3, -2, -1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_bug_is_not_hidden(workers):
+    with pytest.raises(LookupError):
+        list(run_tasks(fail, [1, 2], workers, dead))
