@@ -246,9 +246,7 @@ def test_schedules_by_step_and_on_plateau(tmp_path):
         "param_groups"
     ][0]["lr"]
     assert rate == pytest.approx(0.01 * 0.5**6)  # three batches in each of two epochs
-    plateau = SchedulerOptions(
-        make=lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, threshold=0)
-    )
+    plateau = SchedulerOptions(make=lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, threshold=0))
     train(toy_run(tmp_path / "plateau", "supervised", scheduler=plateau))
     state = load_checkpoint(tmp_path / "plateau" / "checkpoints" / "last.ckpt")["lr_schedulers"][0]
     assert state["best"] == pytest.approx(min(figures(tmp_path / "plateau", "val/loss")), rel=1e-5)

@@ -28,7 +28,10 @@ PATCH, STRIDE, BLOCK = 32, 16, 64
 TILE = "nc_landcover"
 _NODATA = 255
 # Two label sets of all sources that differ in W_conf only, and one of each map by itself.
-_ALL_SOURCES: dict[str, dict[str, object]] = {"e2": {"border_source": "argmax"}, "e2_nb": {"use_border": False}}
+_ALL_SOURCES: dict[str, dict[str, object]] = {
+    "e2": {"border_source": "argmax"},
+    "e2_nb": {"use_border": False},
+}
 _SINGLE = {name: f"{name}_path" for name in (*PRODUCTS, "mask", "clean")}
 
 

@@ -44,7 +44,7 @@ CONFUSIONS: dict[str, tuple[Confusion, ...]] = {
     "coarse": (Confusion(2, 0, 0.60), Confusion(0, 1, 0.22)),
     "shifted": (Confusion(1, 2, 0.55),),
     "regional": (Confusion(1, 0, 0.66), Confusion(0, 1, 0.15)),
-    "mask": (Confusion(0, 1, 0.51), Confusion(2, 1, 0.36)),
+    "mask": (Confusion(0, 1, 0.56), Confusion(2, 1, 0.22)),
 }
 REGION = 25.0  # radius of a region of confusion, pixels
 SHARED = 0.2  # part of the variance of the regions that all products have in common

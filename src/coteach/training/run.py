@@ -109,10 +109,9 @@ def train(run: TrainingRun) -> Path:
     Raises:
         TrainingError: the folder holds a run of another configuration, or training cannot go on.
     """
-    run.output_dir.mkdir(parents=True, exist_ok=True)
     last = run.output_dir / _CHECKPOINTS / "last.ckpt"
     state = _read_state(run.output_dir)
-    if state and state["fingerprint"] != run.fingerprint:
+    if last.is_file() and state.get("fingerprint") != run.fingerprint:
         raise TrainingError(
             str(run.output_dir),
             "holds a run of another configuration",
@@ -120,11 +119,10 @@ def train(run: TrainingRun) -> Path:
         )
     if state.get("finished") and last.is_file():
         return last
+    info = TaskInfo(num_classes=run.num_classes, num_items=len(run.datasets["train"]), seed=run.seed)
+    run.method.setup(run.make_network, info)  # before anything is written: the network may be refused
+    run.output_dir.mkdir(parents=True, exist_ok=True)
     _write_state(run, finished=False)
-    run.method.setup(
-        run.make_network,
-        TaskInfo(num_classes=run.num_classes, num_items=len(run.datasets["train"]), seed=run.seed),
-    )
     with warnings.catch_warnings(), _quiet_lightning():
         _silence_known_warnings()
         trainer, module = _assemble(run)
