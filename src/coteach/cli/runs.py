@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from coteach.cli.config import Node, RunConfig, checked
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
@@ -33,7 +35,8 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
     for place, dataset in datasets.items():
         _check_classes(dataset, config.num_classes, f"{place}_dataset")
-    resolver.resolve(str(config.optimizer.get("_target_")), "optimizer", "optimizer")
+    scheduler = _scheduler(config.scheduler, resolver)
+    _rehearse(config, resolver, scheduler)
     return TrainingRun(
         method=_method(config),
         make_network=lambda: resolver.build(config.model, "model", "model"),
@@ -44,7 +47,7 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         num_classes=config.num_classes,
         output_dir=Path(config.output_dir),
         seed=config.seed,
-        scheduler=_scheduler(config.scheduler, resolver),
+        scheduler=scheduler,
         loader=checked(LoaderOptions, config.data_loader, "data_loader.", "configuration"),
         options=checked(TrainerOptions, config.trainer, "trainer.", "configuration"),
         fingerprint=config.fingerprint(),
@@ -89,10 +92,17 @@ def _scheduler(node: Node | None, resolver: TargetResolver) -> SchedulerOptions 
         return None
     node = dict(node)
     interval = node.pop("interval", "epoch")
-    resolver.resolve(str(node.get("_target_")), "scheduler", "scheduler")
     return SchedulerOptions(
         make=lambda optimizer: resolver.build(node, "scheduler", "scheduler", optimizer), interval=interval
     )
+
+
+def _rehearse(config: RunConfig, resolver: TargetResolver, scheduler: SchedulerOptions | None) -> None:
+    """Make an optimizer and its schedule for a stand-in parameter: bad values show before anything is trained."""
+    stand_in = [torch.nn.Parameter(torch.zeros(1))]
+    optimizer = resolver.build(config.optimizer, "optimizer", "optimizer", stand_in)
+    if scheduler is not None:
+        scheduler.make(optimizer)
 
 
 def _check_classes(dataset: Any, num_classes: int, place: str) -> None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from inspect import Parameter, signature
 from types import ModuleType
 from typing import Any, Literal
 
@@ -121,6 +122,7 @@ class TargetResolver:
             raise TargetError(place, "no _target_", f"name a {kind}, such as {_EXAMPLES[kind]}")
         path = str(node["_target_"])
         target = self.resolve(path, kind, place)
+        _refuse_misspelt(target, node, place)
         values = {
             key: self._value(value, "transform" if key == "augmentation_list" else kind, f"{place}.{key}")
             for key, value in node.items()
@@ -144,6 +146,20 @@ class TargetResolver:
         if isinstance(value, list):
             return [self._value(one, kind, f"{place}[{i}]") for i, one in enumerate(value)]
         return value
+
+
+def _refuse_misspelt(target: Callable[..., Any], node: Mapping[str, Any], place: str) -> None:
+    """Targets with ``**kwargs`` (every model of segmentation_models_pytorch) swallow a misspelt argument."""
+    parameters = signature(target).parameters.values()
+    if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return  # they refuse it themselves
+    names = [p.name for p in parameters if p.kind is not Parameter.VAR_KEYWORD]
+    for key in node:
+        close = get_close_matches(key, names, n=1, cutoff=0.8)
+        if key not in names and close:
+            raise TargetError(
+                f"{place}.{key}", f"{node['_target_']} has no such argument", f"did you mean {close[0]!r}?"
+            )
 
 
 _EXAMPLES: dict[Kind, str] = {
