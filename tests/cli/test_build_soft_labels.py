@@ -201,6 +201,15 @@ def test_help_needs_no_rasterio():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_without_rasterio_the_extra_is_named(sources):
+    code = "import sys; sys.modules['rasterio'] = None; from coteach.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(sources)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "Error: rasterio: is not installed; pip install 'coteach[rasters]'\n"
+
+
 def test_a_missing_column_ends_the_command(sources, capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
         main([*command(sources), "--mask-key", "mask"])

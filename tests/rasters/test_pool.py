@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +36,37 @@ def fail(number: int) -> tuple[int, int]:
 
 def fails_to_start(number: int) -> tuple[int, int]:
     raise BrokenProcessPool
+
+
+STARTER = """
+import os, sys, time
+from pathlib import Path
+from coteach.rasters.pool import run_tasks
+
+def work(number):
+    Path(sys.argv[1], f"{os.getpid()}.pid").touch()
+    time.sleep(300)
+
+if __name__ == "__main__":
+    list(run_tasks(work, [1, 2], 2, print))
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # one that nobody has waited for is dead as well
+    state = Path(f"/proc/{pid}/stat")
+    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def wait_for(condition, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
 
 
 def dead(number: int) -> tuple[int, int]:
@@ -70,6 +104,19 @@ def test_several_workers_do_all_tasks():
 def test_a_process_that_dies_takes_its_own_task_only(work, expected):
     results = [value for value, _ in run_tasks(work, list(range(7)), 2, dead)]
     assert sorted(results) == sorted(expected)
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    script = tmp_path / "starter.py"
+    script.write_text(STARTER)
+    starter = subprocess.Popen([sys.executable, str(script), str(tmp_path)])
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        starter.kill()
+    finally:
+        starter.wait()
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_where_no_process_can_work_every_task_fails():

@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 
 from coteach.errors import RasterError
-from coteach.rasters.dataset import check_whole, opened
+from coteach.rasters.dataset import GDAL_OPTIONS, check_whole, opened
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.read import raster_shape, read_image, read_soft_label
 from coteach.rasters.write import write_raster
@@ -59,8 +59,9 @@ def test_one_band_with_nodata(tmp_path, dtype):
         assert (written.nodata, written.count) == (7, 1)
 
 
-def test_blocks_are_stored_once(tmp_path, shares, voted):
-    """A block compressed again for every band leaves its old versions in the file."""
+def test_blocks_are_stored_once(tmp_path, monkeypatch, shares, voted):
+    """Where not all of them fit into GDAL's cache: one stored again leaves its old version in the file."""
+    monkeypatch.setitem(GDAL_OPTIONS, "GDAL_CACHEMAX", 2 << 20)  # a block of three bands has 0.75 MB
     write_raster(tmp_path / "x.tif", shares, GRID, valid=voted)
     with rasterio.open(tmp_path / "x.tif") as written:
         sizes = [

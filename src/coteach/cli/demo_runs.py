@@ -51,7 +51,7 @@ class Budget:
 
     epochs: int
     batch_size: int = 16
-    learning_rate: float = 0.01
+    learning_rate: float = 0.005
     e_warm: float = 4
 
 
@@ -137,7 +137,14 @@ def _config(variant: Variant, labels: DemoLabels, budget: Budget, folder: Path, 
         method=dict(variant.method),
         model={"_target_": "coteach.models.SmallFCN", "in_channels": 5, "classes": NUM_CLASSES},
         optimizer={"_target_": "torch.optim.AdamW", "lr": budget.learning_rate, "weight_decay": 1e-4},
-        scheduler={"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": budget.epochs},
+        scheduler={
+            "_target_": "torch.optim.lr_scheduler.OneCycleLR",
+            "max_lr": budget.learning_rate,
+            "epochs": budget.epochs,
+            "steps_per_epoch": math.ceil(_row_count(split["train"]) / budget.batch_size),
+            "pct_start": 0.2,
+            "interval": "step",
+        },
         train_dataset=_dataset(split["train"], weighted=variant.weighted, augment=True),
         val_dataset=_dataset(split["val"], weighted=variant.weighted),
         test_dataset=_dataset(split["test"], weighted=variant.weighted),
@@ -153,6 +160,11 @@ def _config(variant: Variant, labels: DemoLabels, budget: Budget, folder: Path, 
         output_dir=str(folder / f"{slug}_{seed}"),
         seed=seed,
     )
+
+
+def _row_count(table: Path) -> int:
+    with table.open(newline="") as lines:
+        return sum(1 for _ in csv.DictReader(lines))
 
 
 def _dataset(table: Path, *, weighted: bool, augment: bool = False) -> Node:

@@ -32,9 +32,8 @@ def opened(path: Path) -> Iterator[DatasetReader]:
     with rasterio.Env(**GDAL_OPTIONS):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", NotGeoreferencedWarning
-                )  # who needs a place on earth asks for it
+                # an image to train on needs no place on earth; who needs one asks for it
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(path)
             with dataset:
                 yield dataset

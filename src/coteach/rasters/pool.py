@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -47,9 +49,7 @@ def _run_pool(
 ) -> Generator[Result, None, list[Task]]:
     """Take tasks from the queue until it is empty or a process dies; returns those that were under way then."""
     running: dict[Future[Result], Task] = {}
-    pool = ProcessPoolExecutor(
-        min(max_workers, len(queue)), get_context("spawn"), initializer=_leave_interrupts
-    )
+    pool = ProcessPoolExecutor(min(max_workers, len(queue)), get_context("spawn"), initializer=_start_worker)
     with pool:
         while queue or running:
             while queue and len(running) < max_workers:
@@ -74,6 +74,14 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[[Task], Result], task: Tas
         return future
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C reaches every process; the one that started the others decides."""
+def _start_worker() -> None:
+    """Leave Ctrl-C, which reaches every process, to the one that started the others; end when that one is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -118,7 +118,6 @@ def _build(tile: Tile, options: BuildOptions, output_dir: Path) -> TileResult:
         border_radius=options.border_radius,
         entropy_norm=options.entropy_norm,
     )
-    record.unlink(missing_ok=True)  # between two new files, the old record must not call them up to date
     names = [f"class {code}" for code in range(options.num_classes)]
     write_raster(outputs[0], p_soft, grid, valid=voted, descriptions=names)
     write_raster(outputs[1], w_conf, grid, valid=voted, descriptions=["W_conf"])
