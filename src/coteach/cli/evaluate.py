@@ -118,7 +118,7 @@ def _reference_codes(
         reference = dataset.path_of(row, reference_key)
     if reference is None:
         return np.where(tile.covered, tile.labels, -1)
-    codes = read_codes(reference, Grid.of(tile.image), dataset.num_classes)[tile.window.slices()]
+    codes = tile.window.cut(read_codes(reference, Grid.of(tile.image), dataset.num_classes))
     _, valid = read_image(tile.image, tile.window)
     return np.where(tile.covered & valid, codes, -1)
 

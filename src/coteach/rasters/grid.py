@@ -37,13 +37,6 @@ class Window(NamedTuple):
             ..., self.row_off : self.row_off + self.height, self.col_off : self.col_off + self.width
         ]
 
-    def slices(self) -> tuple[slice, slice]:
-        """The same as indices of an array of the whole raster."""
-        return (
-            slice(self.row_off, self.row_off + self.height),
-            slice(self.col_off, self.col_off + self.width),
-        )
-
     def halves(self) -> tuple[Window, Window]:
         """Cut in two across the longer side, which has at least 2 pixels."""
         row_off, col_off, height, width = self

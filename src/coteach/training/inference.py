@@ -86,10 +86,10 @@ def predict_tiles(
             for (_, window, _), sample, one in zip(part, samples, probs, strict=True):
                 place = window._replace(
                     row_off=window.row_off - whole.row_off, col_off=window.col_off - whole.col_off
-                ).slices()
-                total[:, *place] += one
-                count[place] += 1
-                labels[place] = _labels(sample["mask"])
+                )
+                place.cut(total)[...] += one
+                place.cut(count)[...] += 1
+                place.cut(labels)[...] = _labels(sample["mask"])
         yield TilePrediction(image, whole, total / np.maximum(count, 1), count > 0, labels)
 
 
