@@ -24,7 +24,7 @@ def print_accuracy(accuracy: Accuracy, class_names: Sequence[str], title: str) -
     )
     for name, iou, row in zip(class_names, accuracy.iou, accuracy.confusion, strict=True):
         table.add_row(name, f"{iou:.4f}", *[str(count) for count in row])
-    console.print(table)
+    _print_whole(table)
 
 
 def print_rows(rows: Sequence[Mapping[str, str]], title: str, best: Mapping[str, int] | None = None) -> None:
@@ -40,4 +40,10 @@ def print_rows(rows: Sequence[Mapping[str, str]], title: str, best: Mapping[str,
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
     for index, row in enumerate(rows):
         table.add_row(*[f"[bold]{v}[/bold]" if (best or {}).get(c) == index else v for c, v in row.items()])
-    Console().print(table)
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table without cutting figures off, however narrow the terminal is."""
+    needed = Console(width=1000).measure(table).maximum
+    Console(width=max(needed, Console().width)).print(table)
