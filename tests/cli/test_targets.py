@@ -23,7 +23,6 @@ def test_resolves_what_is_of_its_kind(path, kind, expected):
     assert resolver.resolve(path, kind, "here") is expected
 
 
-@pytest.mark.filterwarnings("ignore:The distutils package")  # of a module that torch brings
 @pytest.mark.parametrize(
     ("path", "kind"),
     [

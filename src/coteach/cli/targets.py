@@ -95,7 +95,7 @@ class TargetResolver:
     def _import_submodule(parts: Sequence[str]) -> ModuleType | None:
         try:
             return import_module(".".join(parts))
-        except ImportError:
+        except Exception:  # noqa: BLE001 -- a module that cannot be imported, for whatever reason, has no target
             return None
 
     def _is_ours(self, module: str | None) -> bool:
