@@ -20,6 +20,8 @@ from coteach.cli.train import write_yaml
 from coteach.report.metrics import Accuracy
 from coteach.training.run import train
 
+_SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
+
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
@@ -224,7 +226,7 @@ def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str,
     rows = []
     for name in figures["mIoU"]:
         row = {"variant": name} | {column: spelled(values[name]) for column, values in figures.items()}
-        row["gap closed"] = f"{100 * shares[name]:.0f} %"
+        row["gap closed"] = f"{100 * shares[name]:.0f} %" if shares["gap"] >= _SMALLEST_GAP else "-"
         row["seconds"] = f"{mean(r.seconds for r in results if r.variant == name):.0f}"
         rows.append(row)
     return rows
