@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from coteach.cli.demo_runs import Result, gap_closed, table_rows
+from coteach.cli.demo_runs import Result
+from coteach.cli.demo_table import gap_closed, table_rows
 from coteach.report.metrics import Accuracy
 
 

@@ -30,8 +30,9 @@ def demo(output_dir: Path, epochs: int, seeds: tuple[int, ...]) -> None:
     the last row and for measuring only. Run again, it goes on where it was.
     """
     from coteach.cli.demo_labels import prepare_labels
-    from coteach.cli.demo_runs import Budget, Result, gap_closed, run_variants, table_rows, write_results
-    from coteach.cli.evaluate import write_json
+    from coteach.cli.demo_runs import Budget, Result, run_variants
+    from coteach.cli.demo_table import gap_closed, table_rows, write_results
+    from coteach.files import write_json
     from coteach.report.tables import print_rows
 
     output_dir.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from coteach.cli.config import Node, RunConfig
@@ -19,8 +18,6 @@ from coteach.cli.targets import TargetResolver
 from coteach.cli.train import write_yaml
 from coteach.report.metrics import Accuracy
 from coteach.training.run import train
-
-_SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,75 +180,3 @@ def _dataset(table: Path, *, weighted: bool, augment: bool = False) -> Node:
             {"_target_": "albumentations.D4", "p": 1.0},
         ]
     return node
-
-
-def gap_closed(results: Sequence[Result], split: str = "test") -> dict[str, float]:
-    """Share of the gap between the best single product and the clean labels that each variant closes.
-
-    Returns:
-        Variant -> (mIoU − best product) / (clean − best product), means over the seeds; and under ``gap`` the
-        gap itself in mIoU. A share means little where the gap is small.
-    """
-    figures = {name: mean(v) for name, v in _by_variant(results, split, lambda a: a.mean_iou).items()}
-    best = max(figures[f"E0 {name}"] for name in ("coarse", "shifted", "regional", "mask"))
-    gap = figures["E0 clean"] - best
-    shares = {name: (value - best) / gap if gap > 0 else math.nan for name, value in figures.items()}
-    return shares | {"gap": gap}
-
-
-def _by_variant(
-    results: Sequence[Result], split: str, figure: Callable[[Accuracy], float]
-) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {}
-    for result in results:
-        values.setdefault(result.variant, []).append(figure(result.accuracy[split]))
-    return values
-
-
-def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str, str]]:
-    """The table as text: one row a variant; mean ± standard deviation where there are several seeds."""
-    shares = gap_closed(results, split)
-
-    def spelled(values: Sequence[float]) -> str:
-        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-    columns: dict[str, Callable[[Accuracy], float]] = {
-        "mIoU": lambda a: a.mean_iou,
-        "OA": lambda a: a.overall,
-        "kappa": lambda a: a.kappa,
-    }
-    for code, name in enumerate(CLASS_NAMES):
-        columns[name] = lambda a, code=code: float(a.iou[code])  # type: ignore[misc]  # bound per class
-    figures = {column: _by_variant(results, split, figure) for column, figure in columns.items()}
-    rows = []
-    for name in figures["mIoU"]:
-        row = {"variant": name} | {column: spelled(values[name]) for column, values in figures.items()}
-        row["gap closed"] = f"{100 * shares[name]:.0f} %" if shares["gap"] >= _SMALLEST_GAP else "-"
-        row["seconds"] = f"{mean(r.seconds for r in results if r.variant == name):.0f}"
-        rows.append(row)
-    return rows
-
-
-def write_results(path: Path, results: Sequence[Result], labels: DemoLabels) -> dict[str, Any]:
-    """Write every figure of every run as CSV at ``path`` and return them as plain data for JSON."""
-    with path.open("w", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["variant", "seed", "split", "mIoU", "OA", "kappa", *CLASS_NAMES, "seconds"])
-        for result in results:
-            for split, a in result.accuracy.items():
-                values = [a.mean_iou, a.overall, a.kappa, *a.iou]
-                numbers = [f"{v:.6f}" for v in values]
-                writer.writerow([result.variant, result.seed, split, *numbers, f"{result.seconds:.2f}"])
-    return {
-        "error_rates": dict(labels.error_rates),
-        "gap_closed": {split: gap_closed(results, split) for split in results[0].accuracy},
-        "runs": [
-            {
-                "variant": r.variant,
-                "seed": r.seed,
-                "seconds": r.seconds,
-                "accuracy": {split: a.as_dict(CLASS_NAMES) for split, a in r.accuracy.items()},
-            }
-            for r in results
-        ],
-    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +50,7 @@ def evaluate(
     from coteach.cli.runs import CONFIG_FILE, load_trained
     from coteach.cli.targets import TargetResolver
     from coteach.errors import ConfigError, OptionError
+    from coteach.files import write_json
     from coteach.report.tables import print_accuracy
     from coteach.training.run import checkpoint_path
 
@@ -121,10 +120,3 @@ def _reference_codes(
     codes = tile.window.cut(read_codes(reference, Grid.of(tile.image), dataset.num_classes))
     _, valid = read_image(tile.image, tile.window)
     return np.where(tile.covered & valid, codes, -1)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)

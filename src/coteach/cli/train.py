@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+
+from coteach.files import write_text
 
 
 @click.command(
@@ -43,6 +44,4 @@ def write_yaml(path: Path, content: dict[str, object]) -> None:
     """Write plain data as YAML, whole or not at all."""
     from omegaconf import OmegaConf
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(content)))

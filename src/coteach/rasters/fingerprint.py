@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,7 @@ def write_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Pat
     """
     record.parent.mkdir(parents=True, exist_ok=True)
     content = {"made_of": _plain(made_of), "outputs": _stamps_in_order(outputs), "result": result}
-    partial = record.with_name(f".{record.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(record)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(record, json.dumps(content, indent=1) + "\n")
 
 
 def _stamps_in_order(files: Iterable[Path]) -> list[list[int] | None]:

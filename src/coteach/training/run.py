@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import platform
 import sys
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -21,9 +18,11 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from coteach.data.keyed import stable_seed
 from coteach.errors import TrainingError
+from coteach.files import write_json
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.training.module import MethodModule, OptimizerFactory
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.quiet import quiet_lightning
 from coteach.training.streams import LoaderOptions
 
 _CHECKPOINTS = "checkpoints"
@@ -123,8 +122,7 @@ def train(run: TrainingRun) -> Path:
     run.method.setup(run.make_network, info)  # before anything is written: the network may be refused
     run.output_dir.mkdir(parents=True, exist_ok=True)
     _write_state(run, finished=False)
-    with warnings.catch_warnings(), _quiet_lightning():
-        _silence_known_warnings()
+    with quiet_lightning():
         trainer, module = _assemble(run)
         trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.interrupted:
@@ -188,34 +186,6 @@ def _callbacks(run: TrainingRun) -> list[Callback]:
     return [*callbacks, RichProgressBar()] if run.progress else callbacks
 
 
-def _silence_known_warnings() -> None:
-    for known in (
-        ".*does not have many workers.*",  # the number of workers is the user's choice
-        ".*number of training batches.*smaller than the logging interval.*",
-        ".*Checkpoint directory.*exists and is not empty.*",  # resuming is what the folder is for
-        ".*Experiment logs directory.*exists and is not empty.*",
-        ".*Total length of `list` across ranks is zero.*",  # no validation set
-        ".*`training_step` returned `None`.*",  # manual optimisation
-        ".*LeafSpec.*is deprecated.*",  # Lightning's own use of torch
-    ):
-        warnings.filterwarnings("ignore", known)
-
-
-class _quiet_lightning:  # noqa: N801 -- used like a function
-    """Hides Lightning's remarks about hardware and plans while a run is on."""
-
-    _names = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric")
-
-    def __enter__(self) -> None:
-        self._levels = [logging.getLogger(name).level for name in self._names]
-        for name in self._names:
-            logging.getLogger(name).setLevel(logging.WARNING)
-
-    def __exit__(self, *exception: object) -> None:
-        for name, level in zip(self._names, self._levels, strict=True):
-            logging.getLogger(name).setLevel(level)
-
-
 def _read_state(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
@@ -248,6 +218,4 @@ def _write_state(run: TrainingRun, *, finished: bool) -> None:
         "python": platform.python_version(),
         "packages": packages,
     }
-    temporary = run.output_dir / f".run.json.{os.getpid()}"
-    temporary.write_text(json.dumps(state, indent=2) + "\n")
-    temporary.replace(run.output_dir / "run.json")
+    write_json(run.output_dir / "run.json", state)
