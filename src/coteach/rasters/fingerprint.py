@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from coteach.files import write_text
+
 _FORMAT = 1  # raised when the same inputs give other rasters, or this file other fields
 
 
