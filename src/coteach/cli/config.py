@@ -60,9 +60,17 @@ class RunConfig:
                 "give one a class",
             )
 
+    def portable(self) -> Node:
+        """The same as plain data, with paths that mean the same from any working directory."""
+        content = asdict(self) | {"output_dir": str(Path(self.output_dir).resolve())}
+        for key in ("train_dataset", "val_dataset", "test_dataset"):
+            if content[key] is not None and "input_csv_path" in content[key]:
+                content[key]["input_csv_path"] = str(Path(content[key]["input_csv_path"]).resolve())
+        return content
+
     def fingerprint(self) -> str:
         """Identifies what is trained; the folder it is written to does not matter."""
-        content = {key: value for key, value in asdict(self).items() if key != "output_dir"}
+        content = {key: value for key, value in self.portable().items() if key != "output_dir"}
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -110,6 +118,13 @@ def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
 
 
 T = TypeVar("T")
+
+
+def to_yaml(content: Node) -> str:
+    """Plain data as YAML."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(content))
 
 
 def checked(schema: type[T], content: Mapping[str, Any], prefix: str, origin: str) -> T:

@@ -6,16 +6,15 @@ import csv
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from coteach.cli.config import Node, RunConfig
 from coteach.cli.demo_labels import CLASS_NAMES, NUM_CLASSES, DemoLabels
 from coteach.cli.evaluate import measure
-from coteach.cli.runs import CONFIG_FILE, build_run, load_trained
+from coteach.cli.runs import build_run, load_trained
 from coteach.cli.targets import TargetResolver
-from coteach.cli.train import write_yaml
 from coteach.report.metrics import Accuracy
 from coteach.training.run import train
 
@@ -119,7 +118,6 @@ def _run(config: RunConfig, variant: Variant, labels: DemoLabels, splits: Sequen
     start = time.perf_counter()
     last = train(build_run(config, resolver, progress=False))
     seconds = time.perf_counter() - start
-    write_yaml(Path(config.output_dir) / CONFIG_FILE, asdict(config))
     method = load_trained(config, resolver, last)
     accuracy = {}
     for split in splits:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from coteach.cli.config import Node, RunConfig, checked
+from coteach.cli.config import Node, RunConfig, checked, to_yaml
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
 from coteach.methods.base import Method, TaskInfo
@@ -51,6 +51,7 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         loader=checked(LoaderOptions, config.data_loader, "data_loader.", "configuration"),
         options=checked(TrainerOptions, config.trainer, "trainer.", "configuration"),
         fingerprint=config.fingerprint(),
+        files={CONFIG_FILE: to_yaml(config.portable())},
         progress=progress,
     )
 

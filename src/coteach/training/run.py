@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from coteach.data.keyed import stable_seed
 from coteach.errors import TrainingError
-from coteach.files import write_json
+from coteach.files import write_json, write_text
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.training.module import MethodModule, OptimizerFactory
 from coteach.training.options import SchedulerOptions, TrainerOptions
@@ -44,6 +44,7 @@ class TrainingRun:
         loader: how samples are loaded.
         options: length, precision and so on.
         fingerprint: identifies the configuration; a folder with another one is not resumed.
+        files: name -> text, written into the folder when the run starts (its configuration).
         progress: show a progress bar.
     """
 
@@ -58,6 +59,7 @@ class TrainingRun:
     loader: LoaderOptions = field(default_factory=LoaderOptions)
     options: TrainerOptions = field(default_factory=TrainerOptions)
     fingerprint: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
     progress: bool = False
 
 
@@ -121,6 +123,8 @@ def train(run: TrainingRun) -> Path:
     info = TaskInfo(num_classes=run.num_classes, num_items=len(run.datasets["train"]), seed=run.seed)
     run.method.setup(run.make_network, info)  # before anything is written: the network may be refused
     run.output_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in run.files.items():
+        write_text(run.output_dir / name, text)
     _write_state(run, finished=False)
     with quiet_lightning():
         trainer, module = _assemble(run)
