@@ -22,6 +22,8 @@ def print_accuracy(accuracy: Accuracy, class_names: Sequence[str], title: str) -
         *[f"→ {name}" for name in class_names],
         title="rows: reference, columns: predicted",
     )
+    for column in table.columns[1:]:
+        column.justify = "right"
     for name, iou, row in zip(class_names, accuracy.iou, accuracy.confusion, strict=True):
         table.add_row(name, f"{iou:.4f}", *[str(count) for count in row])
     _print_whole(table)
