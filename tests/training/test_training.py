@@ -286,3 +286,17 @@ def test_networks_are_not_shared(tmp_path):
     train(run)
     a, b = (list(run.method.networks[n].parameters()) for n in "ab")
     assert not {id(p) for p in a} & {id(p) for p in b}
+
+
+def test_a_run_goes_on_only_from_a_whole_checkpoint(tmp_path):
+    last = train(toy_run(tmp_path))
+    last.write_bytes(last.read_bytes()[:2000])
+    state = tmp_path / "run.json"
+    state.write_text(state.read_text().replace('"finished": true', '"finished": false'))
+    with pytest.raises(TrainingError, match=r"last\.ckpt"):
+        train(toy_run(tmp_path))
+
+
+def test_no_full_batch_is_no_training(tmp_path):
+    with pytest.raises(ConfigError, match="drop_last"):
+        train(toy_run(tmp_path, loader=LoaderOptions(batch_size=100, drop_last=True)))

@@ -69,8 +69,12 @@ class RunConfig:
         return content
 
     def fingerprint(self) -> str:
-        """Identifies what is trained; the folder it is written to does not matter."""
+        """Identifies what is trained, the tables' content included; the folder it is written to does not matter."""
         content = {key: value for key, value in self.portable().items() if key != "output_dir"}
+        for key in ("train_dataset", "val_dataset"):
+            table = Path((content[key] or {}).get("input_csv_path", ""))
+            if table.is_file():  # another split under the same name is another run
+                content[f"{key} table"] = sha256(table.read_bytes()).hexdigest()
         return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ from coteach.cli.demo_labels import CLASS_NAMES, DemoLabels
 from coteach.cli.demo_runs import Result
 from coteach.report.metrics import Accuracy
 
-_SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
+SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
 
 
 def gap_closed(results: Sequence[Result], split: str = "test") -> dict[str, float]:
@@ -57,7 +57,7 @@ def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str,
     rows = []
     for name in figures["mIoU"]:
         row = {"variant": name} | {column: spelled(values[name]) for column, values in figures.items()}
-        row["gap closed"] = f"{100 * shares[name]:.0f} %" if shares["gap"] >= _SMALLEST_GAP else "-"
+        row["gap closed"] = f"{100 * shares[name]:.0f} %" if shares["gap"] >= SMALLEST_GAP else "-"
         row["seconds"] = f"{mean(r.seconds for r in results if r.variant == name):.0f}"
         rows.append(row)
     return rows

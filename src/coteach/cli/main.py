@@ -56,7 +56,7 @@ def main(args: list[str] | None = None) -> None:
     debug = "--debug" in (args if args is not None else sys.argv[1:])
     try:
         cli.main(args=args, prog_name="coteach")
-    except CoteachError as error:
+    except (CoteachError, OSError) as error:  # an OSError names its file and cause by itself
         if debug:
             raise
         click.echo(f"Error: {error}", err=True)

@@ -29,19 +29,13 @@ def print_accuracy(accuracy: Accuracy, class_names: Sequence[str], title: str) -
     _print_whole(table)
 
 
-def print_rows(rows: Sequence[Mapping[str, str]], title: str, best: Mapping[str, int] | None = None) -> None:
-    """Print equal mappings as a table.
-
-    Args:
-        rows: column -> text, the same columns in each.
-        title: above the table.
-        best: column -> index of the row to print bold.
-    """
+def print_rows(rows: Sequence[Mapping[str, str]], title: str) -> None:
+    """Print equal mappings, column -> text, as a table."""
     table = Table(title=title)
     for i, column in enumerate(rows[0]):
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-    for index, row in enumerate(rows):
-        table.add_row(*[f"[bold]{v}[/bold]" if (best or {}).get(c) == index else v for c, v in row.items()])
+    for row in rows:
+        table.add_row(*row.values())
     _print_whole(table)
 
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
+from coteach.data.keyed import EpochSampler
 from coteach.errors import TrainingError
 from coteach.methods.base import Method, Step, Stream
 from coteach.training.options import SchedulerOptions, TrainerOptions
@@ -101,7 +102,10 @@ class MethodModule(L.LightningModule):
         )
 
     def _scan(self, stream: Stream) -> Iterable[Batch]:
-        for batch in self._make_loader(stream):
+        loader = self._make_loader(stream)
+        assert isinstance(loader.sampler, EpochSampler)
+        loader.sampler.epoch = self.current_epoch
+        for batch in loader:
             yield self._to_device(batch)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -120,6 +120,8 @@ def train(run: TrainingRun) -> Path:
         )
     if state.get("finished") and last.is_file():
         return last
+    if last.is_file():
+        load_checkpoint(last)  # refuses a damaged file by name
     info = TaskInfo(num_classes=run.num_classes, num_items=len(run.datasets["train"]), seed=run.seed)
     run.method.setup(run.make_network, info)  # before anything is written: the network may be refused
     run.output_dir.mkdir(parents=True, exist_ok=True)

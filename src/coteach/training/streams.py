@@ -53,12 +53,12 @@ def make_loader(
         world_size: number of processes.
 
     Raises:
-        ConfigError: the stream has no sample.
+        ConfigError: the stream has no sample, or no full batch with ``drop_last``.
     """
     ids: Sequence[int] = range(len(dataset)) if stream.ids is None else stream.ids
     if len(ids) == 0:
         raise ConfigError(f"stream {stream.name!r}", "has no sample", "check the data set and the selection")
-    return DataLoader(
+    loader = DataLoader(
         KeyedDataset(dataset, seed=seed, views=stream.views, augment=stream.augment),
         sampler=EpochSampler(ids, seed=seed, shuffle=stream.shuffle, rank=rank, world_size=world_size),
         batch_size=stream.batch_size or options.batch_size,
@@ -70,6 +70,13 @@ def make_loader(
         multiprocessing_context="spawn" if options.num_workers > 0 else None,
         collate_fn=getattr(dataset, "collate", collate_batch),
     )
+    if len(loader) == 0:
+        raise ConfigError(
+            "data_loader",
+            f"drop_last leaves no batch of {len(ids)} samples",
+            "lower batch_size or set drop_last: false",
+        )
+    return loader
 
 
 class StreamLoader:
