@@ -46,7 +46,7 @@ def test_composition_from_a_base_file(file):
         ("optimiser: {}", "optimizer"),
         ("sed: 3", "seed"),
         ("seed: three", "seed is 'three'"),
-        ("class_names: [a]", "1 names for 2 classes"),
+        ("class_names: [a]", "class_names: 1 for 2 classes"),
         ("output_dir: ${nowhere}", "nowhere"),
     ],
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from coteach.errors import ConfigError
+from coteach.legend import parse_color
+from coteach.schema import checked
 
 Node = dict[str, Any]
 
@@ -31,7 +31,8 @@ class RunConfig:
         scheduler: made once an optimizer; ``interval`` is ``epoch`` or ``step``.
         data_loader: batch size and workers, see ``coteach.training.streams.LoaderOptions``.
         trainer: length, precision and so on, see ``coteach.training.options.TrainerOptions``.
-        class_names: names by code, for tables.
+        class_names: names by code, for tables and maps.
+        class_colors: colours by code, ``#rrggbb``, for maps and charts.
         output_dir: folder of the run.
         seed: seed of everything random.
     """
@@ -47,18 +48,22 @@ class RunConfig:
     data_loader: Node = field(default_factory=dict)
     trainer: Node = field(default_factory=dict)
     class_names: list[str] | None = None
+    class_colors: list[str] | None = None
     output_dir: str = "runs/run"
     seed: int = 42
 
     def __post_init__(self) -> None:
         if self.num_classes < 2:
             raise ConfigError("num_classes", f"{self.num_classes} is below 2", "give the number of classes")
-        if self.class_names is not None and len(self.class_names) != self.num_classes:
-            raise ConfigError(
-                "class_names",
-                f"{len(self.class_names)} names for {self.num_classes} classes",
-                "give one a class",
-            )
+        for key in ("class_names", "class_colors"):
+            values = getattr(self, key)
+            if values is not None and len(values) != self.num_classes:
+                raise ConfigError(key, f"{len(values)} for {self.num_classes} classes", "give one a class")
+            if values is not None and len(set(values)) < len(values):
+                twice = next(value for value in values if values.count(value) > 1)
+                raise ConfigError(key, f"{twice!r} stands there twice", "tell the classes apart")
+        for color in self.class_colors or ():
+            parse_color(color, "class_colors")
 
     def portable(self) -> Node:
         """The same as plain data, with paths that mean the same from any working directory."""
@@ -121,77 +126,8 @@ def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:
     return checked(RunConfig, content, "", origin)
 
 
-T = TypeVar("T")
-
-
 def to_yaml(content: Node) -> str:
     """Plain data as YAML."""
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(content))
-
-
-def checked(schema: type[T], content: Mapping[str, Any], prefix: str, origin: str) -> T:
-    """Make a dataclass of a mapping whose keys and value types must be its own.
-
-    Args:
-        schema: the dataclass.
-        content: key -> value.
-        prefix: where the mapping lies in the configuration, such as ``trainer.``.
-        origin: the file, for messages.
-
-    Raises:
-        ConfigError: as above.
-    """
-    names = [f.name for f in fields(schema)]  # type: ignore[arg-type]  # a dataclass by contract
-    hints = get_type_hints(schema)
-    for key, value in content.items():
-        if key not in names:
-            close = get_close_matches(key, names, n=1)
-            remedy = (
-                f"did you mean {prefix}{close[0]}?" if close else f"use one of {', '.join(sorted(names))}"
-            )
-            raise ConfigError(origin, f"unknown key {prefix}{key}", remedy)
-        if not _fits(value, hints[key]):
-            raise ConfigError(
-                origin, f"{prefix}{key} is {value!r} ({type(value).__name__})", f"give {_spelled(hints[key])}"
-            )
-    try:
-        return schema(**content)
-    except TypeError as error:
-        missing = str(error).partition(": ")[2]
-        raise ConfigError(
-            origin, f"missing key {missing}", "add it; see the example configurations"
-        ) from error
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    origin = get_origin(hint)
-    if origin in (UnionType, Union):
-        return any(_fits(value, option) for option in get_args(hint))
-    if origin is Literal:
-        return value in get_args(hint)
-    if hint is Any:
-        return True
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, origin or hint)
-
-
-def _spelled(hint: Any) -> str:
-    if get_origin(hint) in (UnionType, Union):
-        return " or ".join(_spelled(option) for option in get_args(hint))
-    if get_origin(hint) is Literal:
-        return " or ".join(map(repr, get_args(hint)))
-    if hint is NoneType:
-        return "null"
-    return {
-        dict: "a mapping",
-        list: "a list",
-        float: "a number",
-        int: "a whole number",
-        str: "text",
-        bool: "true or false",
-    }.get(get_origin(hint) or hint, str(hint))

@@ -6,13 +6,16 @@ import sys
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from coteach import __version__
+from coteach.cli.output import with_common_options
 from coteach.errors import CoteachError
 
 # command -> (module, attribute, one line for --help). The module is imported only when its command runs.
 _COMMANDS = {
     "build-soft-labels": ("soft_labels", "build", "Several label maps -> P_soft and W_conf rasters."),
+    "completion": ("completion", "completion", "Shell script that completes commands, options and paths."),
     "data": ("sample_data", "data", "Fetch sample data."),
     "demo": ("demo", "demo", "The whole job on real data: one table of all variants."),
     "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
@@ -33,7 +36,17 @@ class _LazyGroup(click.Group):
         module, attribute, _ = _COMMANDS[cmd_name]
         command = getattr(import_module(f"coteach.cli.{module}"), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return with_common_options(command)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and their help, without importing a command."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        names = [
+            CompletionItem(name, help=help_)
+            for name, (_, _, help_) in sorted(_COMMANDS.items())
+            if name.startswith(incomplete)
+        ]
+        return names + options
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

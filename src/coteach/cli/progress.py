@@ -6,10 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from coteach.cli.output import Verbosity, verbosity
+
+
+def shows_progress() -> bool:
+    """Whether somebody is there to look at a progress bar, and wants one."""
+    return sys.stderr.isatty() and verbosity() > Verbosity.QUIET
+
 
 @contextmanager
 def track(total: int | None, label: str) -> Iterator[Callable[..., None]]:
-    """Show a progress bar on standard error while the block runs; nothing where that is no terminal.
+    """Show a progress bar on standard error while the block runs; nothing where that is no terminal, or with ``--quiet``.
 
     Args:
         total: how many steps there are; None if that is not known.
@@ -23,7 +30,7 @@ def track(total: int | None, label: str) -> Iterator[Callable[..., None]]:
         ...     advance()
         ...     advance()
     """
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield _silent
         return
     from rich.console import Console

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
-from coteach.cli.config import Node, RunConfig, checked, to_yaml
+from coteach.cli.config import Node, RunConfig, to_yaml
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
 from coteach.methods.base import Method, TaskInfo
 from coteach.methods.discovery import create_method
+from coteach.schema import checked
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import TrainingRun, load_checkpoint, method_weights
 from coteach.training.streams import LoaderOptions

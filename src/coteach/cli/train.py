@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
+
+from coteach.cli.output import say
+from coteach.cli.progress import shows_progress
 
 
 @click.command(
@@ -18,8 +20,7 @@ Run again after an interruption, it goes on where it was.""",
 @click.option(
     "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...], *, quiet: bool) -> None:
+def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
     """Train a model from the YAML file CONFIG; OVERRIDES are key=value."""
     from coteach.cli.config import load_config
 
@@ -29,5 +30,5 @@ def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...
     from coteach.cli.targets import TargetResolver
     from coteach.training.run import train as run_training
 
-    run = build_run(loaded, TargetResolver(allow_target), progress=not quiet and sys.stderr.isatty())
-    click.echo(f"trained: {run_training(run)}")
+    run = build_run(loaded, TargetResolver(allow_target), progress=shows_progress())
+    say(f"trained: {run_training(run)}")

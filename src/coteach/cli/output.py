@@ -1,0 +1,76 @@
+"""What the command line prints, and how much of it: ``--quiet``, ``--verbose`` and ``--debug`` of every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import click
+
+_KEY = "coteach.verbosity"
+
+
+class Verbosity(IntEnum):
+    """How much is printed."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+def verbosity() -> Verbosity:
+    """What the user asked for; ``NORMAL`` where no command is running."""
+    context = click.get_current_context(silent=True)
+    return Verbosity.NORMAL if context is None else context.meta.get(_KEY, Verbosity.NORMAL)
+
+
+def say(text: str) -> None:
+    """Print a result or a remark to standard output, unless ``--quiet``."""
+    if verbosity() >= Verbosity.NORMAL:
+        click.echo(text)
+
+
+def detail(text: str) -> None:
+    """Print what only ``--verbose`` asks for, to standard error."""
+    if verbosity() >= Verbosity.VERBOSE:
+        click.echo(text, err=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning to standard error, always."""
+    click.echo(f"Warning: {text}", err=True)
+
+
+def with_common_options(command: click.Command) -> click.Command:
+    """Give a command the options that all commands have; a second call changes nothing."""
+    if not any(option.name == "debug" for option in command.params):
+        command.params += [
+            click.Option(
+                ["-q", "--quiet"],
+                is_flag=True,
+                expose_value=False,
+                callback=_ask_for(Verbosity.QUIET),
+                help="Print warnings and errors only, and no progress bar.",
+            ),
+            click.Option(
+                ["-v", "--verbose"],
+                is_flag=True,
+                expose_value=False,
+                callback=_ask_for(Verbosity.VERBOSE),
+                help="Print more about what is done.",
+            ),
+            click.Option(
+                ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."
+            ),
+        ]
+    return command
+
+
+def _ask_for(wanted: Verbosity) -> Callable[[click.Context, click.Parameter, bool], None]:
+    """A callback that notes the verbosity; two different ones contradict each other."""
+
+    def note(context: click.Context, parameter: click.Parameter, value: bool) -> None:  # noqa: ARG001 -- click's
+        if value and context.meta.setdefault(_KEY, wanted) != wanted:
+            raise click.UsageError("--quiet contradicts --verbose; give one of them")
+
+    return note
