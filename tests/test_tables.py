@@ -56,6 +56,8 @@ def test_a_missing_column_names_the_nearest(tmp_path):
         table.require("tile_id", "image_path")
     with pytest.raises(TableError, match=r"no column 'zzz'; its columns are tile_id, image_pth"):
         table.require("zzz")
+    with pytest.raises(TableError, match=r"no column 'zzz', no column 'tile' \(is it 'tile_id'\?\); its"):
+        table.require("zzz", "tile_id", "tile")
 
 
 @pytest.mark.parametrize("cell", ['""', " ", "x", "1.5", "-1", "nan"])
@@ -83,6 +85,7 @@ def test_relative_paths_lie_beside_the_table_first_then_in_the_working_directory
     assert table.located("both.tif").resolve() == beside / "both.tif"
     assert table.located("only.tif").resolve() == here / "only.tif"
     assert table.located("neither.tif") == beside / "neither.tif"
+    assert table.located("x" * 300) == beside / ("x" * 300)  # longer than names may be
     assert table.located(str(here / "both.tif")) == here / "both.tif"
 
 

@@ -38,17 +38,21 @@ class Table:
         """Check that columns are there.
 
         Raises:
-            TableError: one is missing; the message names the nearest one that is there.
+            TableError: some are missing; the message names them all, and of each the nearest one that is there.
         """
-        for column in columns:
-            if column not in self.columns:
-                near = difflib.get_close_matches(column, self.columns, n=1)
-                guess = f" (is it {near[0]!r}?)" if near else ""
-                raise TableError(
-                    str(self.path),
-                    f"no column {column!r}{guess}; its columns are {', '.join(self.columns)}",
-                    "add the column, or name the one to use",
-                )
+        missing = [column for column in columns if column not in self.columns]
+        if missing:
+            raise TableError(
+                str(self.path),
+                f"no column {', no column '.join(map(self._guessed, missing))}; "
+                f"its columns are {', '.join(self.columns)}",
+                "add the column, or name the one to use",
+            )
+
+    def _guessed(self, column: str) -> str:
+        """A missing column, and which one may be meant."""
+        near = difflib.get_close_matches(column, self.columns, n=1)
+        return f"{column!r} (is it {near[0]!r}?)" if near else repr(column)
 
     def where(self, index: int) -> str:
         """How an error message names row ``index`` (from 0): file, row number from 1, tile."""
@@ -85,7 +89,7 @@ class Table:
     def located(self, cell: str) -> Path:
         """Where the file that a cell names lies: beside the table, else in the working directory."""
         beside = self.path.parent / cell
-        return Path(cell) if not beside.exists() and Path(cell).exists() else beside
+        return Path(cell) if not _exists(beside) and _exists(Path(cell)) else beside
 
     def row_for(self, index: int, folder: Path) -> dict[str, str]:
         """A copy of a row for a table in another folder: relative ``*_path`` cells still lead to their files."""
@@ -94,6 +98,14 @@ class Table:
             if column.endswith(_PATH_SUFFIX) and cell and not Path(cell).is_absolute():
                 row[column] = path_from(folder, self.located(cell))
         return row
+
+
+def _exists(file: Path) -> bool:
+    """Whether a file is there; a name that no file can have is none."""
+    try:
+        return file.exists()
+    except OSError:
+        return False
 
 
 def path_from(folder: Path, file: Path) -> str:

@@ -41,6 +41,11 @@ def command(sources, *more):
 
 
 def run(sources, *more):
+    """The command on tables whose 7 is known to mean no vote."""
+    return run_strictly(sources, "--ignore-code", "7", *more)
+
+
+def run_strictly(sources, *more):
     return CliRunner().invoke(cli, command(sources, "--max-workers", "1", *more))
 
 
@@ -59,9 +64,7 @@ def test_summary_and_files(sources, tmp_path):
         "pixels without a vote: 8.33%\n"  # 1 of 12
         "ties, given to the lowest code: 0.00% of pixels with a vote\n"
     )
-    assert result.stderr == (
-        "Warning: esri_path holds codes other than 0 to 2, which did not vote: 7 (2 pixels)\n"
-    )
+    assert result.stderr == ""
     # distances to the mask's border are 2 1 0 0 1 2 by column; two against one have 1 - H(2/3, 1/3) / log 3
     split = 0.420620
     expected = [
@@ -70,6 +73,39 @@ def test_summary_and_files(sources, tmp_path):
     ]
     np.testing.assert_allclose(read_band(tmp_path / "out/w_conf/a.tif"), expected, atol=1e-5)
     assert [row["tile_id"] for row in rows_of(tmp_path / "out/soft_label_manifest.csv")] == ["a", "b"]
+
+
+def test_unknown_codes_end_the_command_when_all_is_built(sources, tmp_path):
+    edit(sources, 2, "m.tif", "")
+    result = run_strictly(sources)
+    assert "tiles: 2 built, 0 up to date, 0 failed" in result.stdout
+    assert isinstance(result.exception, IncompleteError)
+    assert str(result.exception) == (
+        f"{sources}: esri_path holds codes other than 0 to 2, which did not vote: 7 (2 pixels); recode them, or name "
+        "those that mean no vote with --ignore-code; all tiles are built"
+    )
+    # it decides nothing about the rasters: they stay, and now all is well
+    result = run(sources, "--ignore-code", "-1")
+    assert result.exit_code == 0, result.output
+    assert "tiles: 0 built, 2 up to date, 0 failed" in result.stdout
+
+
+def test_most_frequent_unknown_codes_come_first(sources, tmp_path):
+    write_map(tmp_path / "s.tif", np.array([[9, 9, 9, 5, 8, 8], range(10, 16)], np.uint8))
+    result = run_strictly(sources, "--ignore-code", "5")
+    assert (
+        "did not vote: 9 (6 pixels), 8 (4 pixels), 10 (2 pixels), 11 (2 pixels), 12 (2 pixels), 13 (2 pixels), "
+        "14 (2 pixels), 15 (2 pixels); recode" in str(result.exception)
+    )
+
+
+def test_verbose_tells_of_each_tile(sources):
+    edit(sources, 2, ",e.tif", ",none.tif")
+    result = run(sources, "--verbose")
+    assert result.stderr.endswith("\na: built\nb: failed\n")
+    edit(sources, 2, ",none.tif", ",e.tif")
+    assert "a: up to date\n" in run(sources, "--verbose").stderr
+    assert run(sources, "--quiet").output == ""
 
 
 @pytest.mark.parametrize(
@@ -127,7 +163,9 @@ def test_a_bad_tile_does_not_stop_the_others(sources, tmp_path):
     assert isinstance(result.exception, IncompleteError)
     assert "tiles: 1 built, 0 up to date, 1 failed" in result.stdout
     error = f"a: source 'esa_path' ({tmp_path / 'none.tif'}) does not exist; correct the path"
-    assert f"Failed: {error}\n" in result.stderr
+    assert result.stderr.splitlines()[1:] == [  # the check's, and not again
+        f"error   1 a    esa_path {tmp_path / 'none.tif'}: does not exist; correct the path"
+    ]
     assert rows_of(tmp_path / "out" / "failures.csv") == [{"tile_id": "a", "error": error}]
     assert [row["tile_id"] for row in rows_of(tmp_path / "out" / "soft_label_manifest.csv")] == ["b"]
     edit(sources, 1, ",none.tif", ",e.tif")
@@ -137,22 +175,35 @@ def test_a_bad_tile_does_not_stop_the_others(sources, tmp_path):
     assert not (tmp_path / "out" / "failures.csv").exists()
 
 
-def test_many_failures_are_not_all_printed(sources):
+def test_many_findings_are_not_all_printed(sources):
     header, row, _ = sources.read_text().splitlines()
-    sources.write_text("\n".join([header, row, *(row for _ in range(30))]) + "\n")
+    sources.write_text("\n".join([header, row, *(row for _ in range(60))]) + "\n")
     result = run(sources)
-    assert result.stderr.count("Failed: ") == 20
-    assert "and 10 more\n" in result.stderr
-    assert len(rows_of(sources.parent / "out" / "failures.csv")) == 30
+    assert result.stderr.count("\nerror ") == 50
+    assert result.stderr.endswith("\nand 10 more; --verbose shows all\n")
+    assert len(rows_of(sources.parent / "out" / "failures.csv")) == 60
+    assert run(sources, "--verbose").stderr.count("\nerror ") == 60
+
+
+def test_what_only_the_build_finds_is_printed(sources, tmp_path):
+    """The check before a build looks at no code."""
+    half = write_map(tmp_path / "half.tif", np.full((2, 6), 0.5, np.float32), nodata=255)
+    header, row, _ = sources.read_text().splitlines()
+    rows = [row.replace("a,", f"t{n},", 1).replace(",e.tif", ",half.tif") for n in range(30)]
+    sources.write_text("\n".join([header, *rows]) + "\n")
+    lines = run(sources).stderr.splitlines()
+    assert lines[-21] == (
+        f"Failed: t0: source 'esa_path' ({half}) holds 0.5, which is no class code; give a raster of whole numbers, "
+        "0 to 2"
+    )
+    assert lines[-1] == "and 10 more"
 
 
 def test_a_tile_id_that_leads_elsewhere(sources, tmp_path):
     edit(sources, 1, "a,", "../x,")
     result = run(sources)
     assert isinstance(result.exception, IncompleteError)
-    assert (
-        f"Failed: {sources}, row 1 (../x): tile_id '../x' cannot be the name of a file; give" in result.stderr
-    )
+    assert "error   1 ../x tile_id tile_id '../x' cannot be the name of a file; give" in result.stderr
     assert not (tmp_path / "x.tif").exists()
     assert not (tmp_path / "out" / "x.tif").exists()
     assert sorted(path.name for path in (tmp_path / "out" / "p_soft").iterdir()) == ["b.tif"]
@@ -235,16 +286,18 @@ def test_the_command_itself_with_bad_files(sources, tmp_path):
     done = subprocess.run([*start, *command(sources)], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout.startswith("tiles: 2 built, 0 up to date, 3 failed: ")
-    lines = done.stderr.splitlines()
-    assert lines[0].startswith("Warning: esri_path holds codes other than 0 to 2")
-    assert lines[1].startswith(f"Failed: c: source 'esa_path' ({whole}) cannot be read (")
-    assert lines[2].startswith(f"Failed: d: source 'esa_path' ({lost}) has no coordinate reference system")
-    assert lines[3].startswith(f"Failed: e: source 'esa_path' ({away}) does not overlap the image; give")
-    assert lines[4] == (
+    lines = [" ".join(line.split()) for line in done.stderr.splitlines()]
+    assert lines[1].startswith(f"error 3 c esa_path {whole}: cannot be read (")
+    assert lines[2].startswith(f"error 4 d esa_path {lost}: has no coordinate reference system")
+    assert lines[3].startswith(f"error 5 e esa_path {away}: does not overlap the image; give")
+    # the three new rows have the image of b
+    assert lines[4].startswith(f"warning 3 +2 c image_path {tmp_path / image}: is the image of row 2 (b)")
+    assert lines[5].startswith("Warning: esri_path holds codes other than 0 to 2, which did not vote: 7 (2 ")
+    assert lines[6] == (
         f"Error: {sources}: 3 of 5 tiles failed; correct what {tmp_path / 'out' / 'failures.csv'} lists and run it "
         "again; the rest is kept"
     )
-    assert len(lines) == 5
+    assert len(lines) == 7
     assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
         "a.tif", "b.tif", "a.json", "b.json", "soft_label_manifest.csv", "failures.csv",
     }  # fmt: skip

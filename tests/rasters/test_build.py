@@ -239,6 +239,30 @@ def test_unknown_codes_are_counted(tmp_path, rows, sources):
     assert build(sources, tmp_path / "out").unknown == report.unknown  # remembered, too
 
 
+def test_codes_that_mean_no_vote_are_not_reported(tmp_path, sources):
+    counts = build(sources, tmp_path / "out").unknown["esri_path"]
+    report = build(sources, tmp_path / "out", ignore_codes=[CLASSES])
+    assert (report.built, report.unknown) == ((), {"esri_path": {CLASSES + 1: counts[CLASSES + 1]}})
+    assert build(sources, tmp_path / "out", ignore_codes=[CLASSES, CLASSES + 1, -1]).unknown == {}
+    with pytest.raises(OptionError, match="ignore_codes: 2 is a class"):
+        build(sources, tmp_path / "out", ignore_codes=[2])
+
+
+def test_findings_are_told_before_anything_is_written(tmp_path, rows):
+    rows[1]["esa_path"] = "none.tif"
+    told = []
+
+    def tell(findings):
+        assert not (tmp_path / "out").exists()
+        told.extend(findings)
+
+    report = build(write_sources(tmp_path / "s.csv", rows), tmp_path / "out", tell_findings=tell)
+    ((row, cause),) = [(one.row, one.cause) for one in told if one.severity == "error"]
+    assert (row, cause) == (2, "does not exist")
+    assert [tile for tile, _ in report.failures] == ["tile_1"]
+    assert {one.column for one in told if one.severity == "note"} == {"esa_path", "esri_path"}
+
+
 def fails(tmp_path, rows, **changes):
     """The error of tile_1 with changed cells; the other tiles are built."""
     rows[1].update(changes)

@@ -187,6 +187,9 @@ def test_what_cannot_be_used(tmp_path):
     codes = random_codes((20, 24))
     assert error_of(tmp_path / "none.tif", grid) == "does not exist"
     assert error_of(tmp_path, grid) == "does not exist"
+    (tmp_path / "nothing.tif").touch()
+    assert error_of(tmp_path / "nothing.tif", grid) == "is empty (0 bytes)"
+    assert error_of(tmp_path / ("x" * 300), grid) == "cannot be read (File name too long)"
     (tmp_path / "text.tif").write_text("hello")
     assert "not recognized as being in a supported file format" in error_of(tmp_path / "text.tif", grid)
     away = write_map(tmp_path / "away.tif", codes, transform=Affine(10, 0, 600000, 0, -10, 4000000))

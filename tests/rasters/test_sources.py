@@ -7,7 +7,7 @@ import pytest
 
 from coteach.errors import OptionError, TableError
 from coteach.rasters.options import BuildOptions
-from coteach.rasters.sources import BadRow, Tile, read_tiles, unused_columns
+from coteach.rasters.sources import BadRow, Tile, read_rows, unused_columns
 from coteach.tables import read_table
 
 OPTIONS = BuildOptions(
@@ -27,9 +27,14 @@ OPTIONS = BuildOptions(
 )
 
 
-def tiles_of(tmp_path, text, **changes):
+def rows_of(tmp_path, text, **changes):
     (tmp_path / "s.csv").write_text(text, encoding="utf-8")
-    return read_tiles(read_table(tmp_path / "s.csv"), dataclasses.replace(OPTIONS, **changes))
+    options = dataclasses.replace(OPTIONS, **changes)
+    return read_rows(read_table(tmp_path / "s.csv"), options.image_key, options.source_keys)
+
+
+def tiles_of(tmp_path, text, **changes):
+    return [row.tile() for row in rows_of(tmp_path, text, **changes)]
 
 
 def test_a_wide_table(tmp_path):
@@ -88,6 +93,19 @@ def test_rows_that_name_no_tile(tmp_path):
     assert "row 5 (C): tile_id 'C' is that of row 4 already" in again.error
 
 
+def test_all_faults_of_a_row_are_kept(tmp_path):
+    text = "tile_id,image_path,mask_path\n../x,,\na,i.tif,m.tif\nA,,m.tif\n"
+    bad, good, again = rows_of(tmp_path, text, lulc_keys=())
+    assert [fault.column for fault in bad.faults] == ["image_path", "tile_id", ""]
+    assert [fault.error.cause.partition(" ")[0] for fault in bad.faults] == ["image_path", "tile_id", "all"]
+    assert good.faults == ()
+    assert (again.number, [fault.column for fault in again.faults]) == (3, ["image_path", "tile_id"])
+    (nameless,) = rows_of(tmp_path, "image_path,mask_path\n,m.tif\n", lulc_keys=())
+    assert [fault.column for fault in nameless.faults] == [
+        "image_path"
+    ]  # it has no name for want of an image
+
+
 def test_columns_are_required(tmp_path):
     with pytest.raises(TableError, match=r"s.csv: no column 'esri_path' \(is it 'esry_path'\?\)"):
         tiles_of(tmp_path, "image_path,mask_path,esa_path,esry_path\ni,m,e,e\n")
@@ -101,8 +119,8 @@ def test_columns_are_required(tmp_path):
 
 def test_columns_that_are_forgotten(tmp_path):
     (tmp_path / "s.csv").write_text("tile_id,image_path,mask_path,esa_path,glc_path,note\n")
-    options = dataclasses.replace(OPTIONS, lulc_keys=("esa_path",))
-    assert unused_columns(read_table(tmp_path / "s.csv"), options) == ["glc_path"]
+    table = read_table(tmp_path / "s.csv")
+    assert unused_columns(table, "image_path", ("mask_path", "esa_path")) == ["glc_path"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +142,10 @@ def test_columns_that_are_forgotten(tmp_path):
         ({"patch_size": 8, "stride": 0}, "stride: 0 is no size"),
         ({"stride": 8}, "stride: has no meaning without patches"),
         ({"max_workers": 0}, "max_workers: 0 do no work"),
+        (
+            {"ignore_codes": (9, 3)},
+            "ignore_codes: 3 is a class, since codes are 0 to 3; give codes that mean",
+        ),
     ],
 )
 def test_options_that_cannot_be(changes, message):

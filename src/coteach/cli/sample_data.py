@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from coteach.cli.output import say
+from coteach.cli.progress import track
 from coteach.data.samples import SAMPLES, prepare_sample
 
 _SETS = "\n".join(f"  {name}  {sample.summary}" for name, sample in SAMPLES.items())
@@ -27,8 +29,8 @@ def data(name: str, output_dir: Path | None, *, force: bool) -> None:
     Run again it does nothing, unless a file is damaged. Where it came from and what was changed stands in its
     SOURCE.txt.
     """
-    ready = prepare_sample(name, output_dir=output_dir, force=force)
+    ready = prepare_sample(name, output_dir=output_dir, force=force, progress=track)
     news = f"prepared ({ready.news})" if ready.news else "already there"
-    click.echo(f"{name}: {news}")
+    say(f"{name}: {news}")
     for path in ready.files.values():
-        click.echo(f"  {path}")
+        say(f"  {path}")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coteach.errors import IncompleteError
+from coteach.cli.output import Verbosity, verbosity
 
 if TYPE_CHECKING:
-    from coteach.rasters.manifest import BuildReport
+    from collections.abc import Sequence
 
-_SHOWN = 20  # failures printed; all of them are in the file
+    from coteach.rasters.findings import Finding
 
 _EPILOG = """\b
 Example:
@@ -31,6 +31,13 @@ Example:
 )
 @click.option(
     "--num-classes", type=int, required=True, help="C. Codes are 0 to C-1; any other code does not vote."
+)
+@click.option(
+    "--ignore-code",
+    "ignore_codes",
+    type=int,
+    multiple=True,
+    help="A code other than 0 to C-1 that means no vote, and is no fault. Repeat it for each.",
 )
 @click.option(
     "--alpha", type=float, default=0.6, show_default=True, help="Weight of the sources' agreement in W_conf."
@@ -90,6 +97,7 @@ def build(
     sources: Path,
     output_dir: Path,
     num_classes: int,
+    ignore_codes: tuple[int, ...],
     alpha: float,
     beta: float,
     image_key: str,
@@ -111,11 +119,22 @@ def build(
     each land-cover map. An empty cell means that the tile lacks this map. Maps of any grid and CRS are brought onto
     the image's grid by nearest neighbour; where one has NoData, an unknown code, or does not reach, it does not vote.
 
-    Run again, only tiles whose files or options changed are made. If a tile fails, the others are still made, and
-    failures.csv says why.
+    First all rows are checked as `coteach check` does, and what is wrong is listed. If a tile fails, the others are
+    still made, and failures.csv says why. Run again, only tiles whose files or options changed are made.
+
+    Exit code: 1 if a tile failed, or if a map holds codes other than 0 to C-1 that no --ignore-code names.
     """
+    from coteach.cli.build_summary import check_complete, print_report
     from coteach.cli.progress import track
     from coteach.rasters.build import build_soft_labels
+
+    listed: set[str] = set()
+
+    def list_findings(findings: Sequence[Finding]) -> None:
+        from coteach.cli.findings import print_findings
+
+        print_findings(findings, notes=verbosity() >= Verbosity.VERBOSE, stderr=True)
+        listed.update(finding.tile_id for finding in findings if finding.severity == "error")
 
     report = build_soft_labels(
         sources,
@@ -132,45 +151,10 @@ def build(
         lulc_keys=lulc_keys,
         patch_size=patch_size,
         stride=stride,
+        ignore_codes=ignore_codes,
         max_workers=max_workers,
         progress=track,
+        tell_findings=list_findings,
     )
-    _print_summary(report)
-    _print_warnings(report, num_classes)
-    if report.failures:
-        _print_failures(report)
-        count = len(report.built) + len(report.up_to_date) + len(report.failures)
-        raise IncompleteError(
-            str(sources),
-            f"{len(report.failures)} of {count} tiles failed",
-            f"correct what {report.manifest.with_name('failures.csv')} lists and run it again; the rest is kept",
-        )
-
-
-def _print_summary(report: BuildReport) -> None:
-    counts = f"{len(report.built)} built, {len(report.up_to_date)} up to date, {len(report.failures)} failed"
-    click.echo(f"tiles: {counts}: {report.manifest}")
-    if report.pixels:
-        voted = report.pixels - report.no_vote
-        click.echo(f"pixels without a vote: {report.no_vote / report.pixels:.2%}")
-        click.echo(f"ties, given to the lowest code: {report.ties / max(voted, 1):.2%} of pixels with a vote")
-
-
-def _print_warnings(report: BuildReport, num_classes: int) -> None:
-    for key, codes in report.unknown.items():
-        listed = ", ".join(f"{code} ({count} pixels)" for code, count in sorted(codes.items())[:_SHOWN])
-        listed += ", …" if len(codes) > _SHOWN else ""
-        click.echo(
-            f"Warning: {key} holds codes other than 0 to {num_classes - 1}, which did not vote: {listed}",
-            err=True,
-        )
-    if report.unused:
-        names = ", ".join(report.unused)
-        click.echo(f"Warning: not used: {names}; a label map votes if its column is a --lulc-key", err=True)
-
-
-def _print_failures(report: BuildReport) -> None:
-    for _, error in report.failures[:_SHOWN]:
-        click.echo(f"Failed: {error}", err=True)
-    if len(report.failures) > _SHOWN:
-        click.echo(f"and {len(report.failures) - _SHOWN} more", err=True)
+    print_report(report, listed)
+    check_complete(sources, report, num_classes)

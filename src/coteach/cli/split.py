@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from coteach.cli.output import say, warn
+
 _EPILOG = """\b
 Example:
   coteach generate-training-csv soft/soft_label_patches.csv --output-dir splits --by block
@@ -69,12 +71,11 @@ def generate(
     for split, file in report.files.items():
         count = report.units[split]
         drawn = "" if report.by == "row" else f" from {count} {report.by}{'s' * (count != 1)}"
-        click.echo(f"{split:5} {report.rows[split]:7} rows{drawn}: {file}")
+        say(f"{split:5} {report.rows[split]:7} rows{drawn}: {file}")
     if report.left_out:
-        click.echo(f"left out {report.left_out} patches that touch blocks of two splits")
+        say(f"left out {report.left_out} patches that touch blocks of two splits")
     if report.leaks:
-        click.echo(
-            "Warning: patches of one tile were drawn apart; where they overlap, pixels of training are seen in "
-            "validation and test. Use --by tile or --by block.",
-            err=True,
+        warn(
+            "patches of one tile were drawn apart; where they overlap, pixels of training are seen in "
+            "validation and test. Use --by tile or --by block."
         )

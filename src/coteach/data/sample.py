@@ -59,6 +59,13 @@ def scale_divisor(
     return _FULL_SCALE[dtype]
 
 
+def scale_image(
+    image: Float32[np.ndarray, "bands h w"], seen: Bool[np.ndarray, "h w"], divisor: float
+) -> Float32[np.ndarray, "bands h w"]:
+    """What a network is shown of an image: its values by ``divisor``, and 0 where it has no data."""
+    return np.where(seen, image / np.float32(divisor), np.float32(0))
+
+
 def check_label(
     p_soft: Float32[np.ndarray, "c h w"],
     w_conf: Float32[np.ndarray, "h w"],

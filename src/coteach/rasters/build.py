@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from coteach.errors import OptionError
+from coteach.rasters.check import check_rows
+from coteach.rasters.check_source import RowRules
+from coteach.rasters.findings import Finding
 from coteach.rasters.manifest import FAILURES, MANIFEST, PATCHES, BuildReport, write_tables
 from coteach.rasters.options import BuildOptions
-from coteach.rasters.pool import run_tasks
-from coteach.rasters.sources import Tile, read_tiles, unused_columns
+from coteach.rasters.pool import Progress, run_tasks, silent
+from coteach.rasters.sources import Row, Tile, read_rows, unused_columns
 from coteach.rasters.tile import P_SOFT, RECORDS, W_CONF, TileResult, build_tile, died
+from coteach.rasters.write import writable
 from coteach.tables import read_table
-
-Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 
 
 def build_soft_labels(
@@ -35,8 +35,10 @@ def build_soft_labels(
     lulc_keys: Sequence[str] = (),
     patch_size: int | None = None,
     stride: int | None = None,
+    ignore_codes: Sequence[int] = (),
     max_workers: int = 4,
     progress: Progress | None = None,
+    tell_findings: Callable[[Sequence[Finding]], None] | None = None,
 ) -> BuildReport:
     """Fuse the label maps of every tile into ``p_soft/{tile_id}.tif`` and ``w_conf/{tile_id}.tif``.
 
@@ -60,8 +62,11 @@ def build_soft_labels(
         lulc_keys: columns of the other label maps.
         patch_size: side in pixels; the manifest then lists patches, those at the edge shifted inward.
         stride: pixels from one patch to the next; ``patch_size`` if None.
+        ignore_codes: codes outside 0 to C - 1 that are known to mean no vote; the report leaves them out.
         max_workers: processes; 1 works in this one. A script that uses more needs ``if __name__ == "__main__":``.
         progress: called with the number of tiles and a label, a context manager that gives what to call after each.
+        tell_findings: called, before anything is written, with what a check of all rows finds, but for the codes,
+            which the report counts; None checks nothing beforehand.
 
     Returns:
         What was done; paths in the manifest are relative to its folder.
@@ -89,16 +94,26 @@ def build_soft_labels(
         patch_size=patch_size,
         stride=stride,
         max_workers=max_workers,
+        ignore_codes=tuple(ignore_codes),
     )
     table = read_table(sources_csv)
-    rows = read_tiles(table, options)
+    rows = read_rows(table, options.image_key, options.source_keys)
+    if tell_findings is not None:
+        tell_findings(_check(rows, options, progress))
+    named = [row.tile() for row in rows]
     folder = Path(output_dir)
-    with _writable(folder):
+    with writable(folder):
         _prepare(folder)
-    tiles = [row for row in rows if isinstance(row, Tile)]
-    results = _run(tiles, options, folder, progress or _silent)
-    with _writable(folder):
-        return write_tables(folder, rows, results, options, unused_columns(table, options))
+    tiles = [row for row in named if isinstance(row, Tile)]
+    results = _run(tiles, options, folder, progress or silent)
+    unused = unused_columns(table, options.image_key, options.source_keys)
+    with writable(folder):
+        return write_tables(folder, named, results, options, unused)
+
+
+def _check(rows: Sequence[Row], options: BuildOptions, progress: Progress | None) -> list[Finding]:
+    rules = RowRules(image_key=options.image_key, patch_size=options.patch_size, codes=False)
+    return check_rows(rows, rules, options.max_workers, progress)
 
 
 def _run(tiles: list[Tile], options: BuildOptions, folder: Path, progress: Progress) -> dict[str, TileResult]:
@@ -121,17 +136,3 @@ def _prepare(folder: Path) -> None:
     for table in (MANIFEST, PATCHES, FAILURES):
         for partial_file in folder.glob(f".{table}.*.part"):
             partial_file.unlink()
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        cause = f"cannot be written ({error})"
-        raise OptionError(f"output_dir {folder}", cause, "choose a folder that can be written") from error
-
-
-@contextmanager
-def _silent(total: int, label: str) -> Iterator[Callable[[], None]]:  # noqa: ARG001 -- a Progress
-    yield lambda: None

@@ -6,14 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int16, Int64, Shaped
-from rasterio.enums import ColorInterp
+from jaxtyping import Bool, Int16, Shaped
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.labels.votes import NO_VOTE, check_num_classes
-from coteach.rasters.dataset import GDAL_ERRORS, check_whole, opened, reason
+from coteach.rasters.dataset import opened, read_valid
 from coteach.rasters.grid import Grid, Window
+from coteach.rasters.overlap import laid_over, no_overlap
+from coteach.rasters.rules import checked_grid, label_map_rules
 
 _STRIP = 1 << 20  # pixels of the image looked up at once
 _READ = 1 << 24  # pixels of a source held at once
@@ -46,13 +47,39 @@ def read_codes(
     check_num_classes(num_classes)
     codes = np.full((grid.height, grid.width), NO_VOTE, np.int16)
     with opened(path) as dataset:
-        check_whole(dataset)
+        checked_grid(dataset, label_map_rules())
         source = _Source(path, dataset, grid, num_classes, Counter() if unknown is None else unknown)
         reached = sum(source.look_up(codes, window) for window in grid.strips(_STRIP))
     if not reached:
-        remedy = "give a raster that covers the image, or leave it out for this tile"
-        raise RasterError(str(path), "does not overlap the image", remedy)
+        raise no_overlap(path)
     return codes
+
+
+def sample_codes(
+    path: Path, dataset: DatasetReader, grid: Grid, num_classes: int
+) -> tuple[int, Counter[int]]:
+    """What a few places of the image meet on a label map; of a large raster little is read.
+
+    Args:
+        path: the label map.
+        dataset: the same, open; one that keeps :func:`~coteach.rasters.rules.label_map_rules`.
+        grid: the image's.
+        num_classes: C.
+
+    Returns:
+        How many pixels of the sample vote, and the unknown codes of the others as in :func:`read_codes`.
+
+    Raises:
+        RasterError: the sample holds fractions, or the map is damaged there.
+    """
+    votes = 0
+    unknown: Counter[int] = Counter()
+    for window in grid.sample():
+        codes = np.full((window.height, window.width), NO_VOTE, np.int16)
+        source = _Source(path, dataset, grid.part(window), num_classes, unknown)
+        source.look_up(codes, Window(0, 0, window.height, window.width))
+        votes += int(np.count_nonzero(codes != NO_VOTE))
+    return votes, unknown
 
 
 class _Source:
@@ -67,11 +94,10 @@ class _Source:
         self._grid = Grid.of_dataset(dataset)
         self._num_classes = num_classes
         self._unknown = unknown
-        self._check()
 
     def look_up(self, codes: Int16[np.ndarray, "h w"], window: Window) -> int:
         """Fill the window of ``codes``; returns how many of its pixels the map reaches."""
-        rows, cols = self._pixels(window)
+        rows, cols = laid_over(self._path, self._image_grid, self._grid, window)
         inside = (rows >= 0) & (rows < self._grid.height) & (cols >= 0) & (cols < self._grid.width)
         if not inside.any():
             return 0
@@ -83,23 +109,12 @@ class _Source:
         window.cut(codes)[inside] = self._votes(self._read(part)[picked], self._read_mask(part)[picked])
         return len(rows)
 
-    def _pixels(self, window: Window) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
-        try:
-            return self._image_grid.pixels_on(self._grid, window)
-        except GDAL_ERRORS as error:
-            cause = (
-                f"cannot be laid over the image: its CRS {self._grid.crs.to_string()} does not reach there "
-                f"({reason(error)})"
-            )
-            remedy = "give a raster that covers the image, or reproject it"
-            raise RasterError(str(self._path), cause, remedy) from error
-
     def _read(self, part: Window) -> Shaped[np.ndarray, "h w"]:
         values: Shaped[np.ndarray, "h w"] = self._dataset.read(1, window=part.for_gdal())
         return values
 
     def _read_mask(self, part: Window) -> Bool[np.ndarray, "h w"]:
-        mask: Bool[np.ndarray, "h w"] = self._dataset.read_masks(1, window=part.for_gdal()) > 0
+        mask: Bool[np.ndarray, "h w"] = read_valid(self._dataset, part.for_gdal())[0]
         return mask
 
     def _votes(
@@ -121,12 +136,3 @@ class _Source:
         votes = np.full(values.shape, NO_VOTE, np.int16)
         votes[known] = values[known]
         return votes
-
-    def _check(self) -> None:
-        labels = [band for band in self._dataset.colorinterp if band != ColorInterp.alpha]
-        dtype = np.dtype(self._dataset.dtypes[0])
-        if len(labels) != 1:
-            cause = f"has {len(labels)} bands, a label map has one"
-            raise RasterError(str(self._path), cause, "give the band of class codes as a raster of its own")
-        if dtype.kind not in "iuf":
-            raise RasterError(str(self._path), f"holds {dtype} values", "give a raster of whole numbers")

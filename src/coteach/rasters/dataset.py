@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import rasterio
+from jaxtyping import Bool
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -25,33 +27,60 @@ def opened(path: Path) -> Iterator[DatasetReader]:
     """Open a raster for reading; a failure while it is open is translated too.
 
     Raises:
-        RasterError: the file is missing, is no raster, or is damaged where it is read.
+        RasterError: the file is missing, empty, no raster, or damaged where it is read.
     """
-    if not path.is_file():
-        raise RasterError(str(path), "does not exist", "correct the path")
-    with rasterio.Env(**GDAL_OPTIONS):
-        try:
-            with warnings.catch_warnings():
-                # an image to train on needs no place on earth; who needs one asks for it
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                dataset = rasterio.open(path)
-            with dataset:
-                yield dataset
-        except GDAL_ERRORS as error:
-            remedy = "give a raster that is whole, and of a format that GDAL reads"
-            raise RasterError(str(path), f"cannot be read ({reason(error)})", remedy) from error
+    with rasterio.Env(**GDAL_OPTIONS), _translated(str(path)):
+        if not path.is_file():
+            raise RasterError(str(path), "does not exist", "correct the path")
+        if not path.stat().st_size:
+            raise RasterError(str(path), "is empty (0 bytes)", "copy or download it again")
+        with warnings.catch_warnings():
+            # an image to train on needs no place on earth; who needs one asks for it
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path)
+        with dataset:
+            yield dataset
 
 
 def check_whole(dataset: DatasetReader) -> None:
-    """Read the last pixel: of a file that was cut off it is missing, although the header may be there."""
-    dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
+    """Read the last pixel: of a file that was cut off it is missing, although the header may be there.
+
+    Raises:
+        RasterError: it cannot be read.
+    """
+    with _translated(dataset.name):
+        dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
+
+
+def read_valid(dataset: DatasetReader, window: Window | None = None) -> Bool[np.ndarray, "bands h w"]:
+    """Where each band has data: no NoData value, and nothing masked.
+
+    Args:
+        dataset: the raster.
+        window: the part to read; None is all of it.
+    """
+    with warnings.catch_warnings():
+        # GDAL takes the fourth of four bands for alpha; that NoData counts then is as it should be
+        warnings.simplefilter("ignore", NodataShadowWarning)
+        valid: Bool[np.ndarray, "bands h w"] = dataset.read_masks(window=window) > 0
+    return valid
+
+
+@contextmanager
+def _translated(file: str) -> Iterator[None]:
+    """What GDAL finds wrong with a file is an error that names it."""
+    try:
+        yield
+    except GDAL_ERRORS as error:
+        remedy = "give a raster that is whole, and of a format that GDAL reads"
+        raise RasterError(file, f"cannot be read ({reason(error)})", remedy) from error
 
 
 def reason(error: BaseException) -> str:
     """The innermost message of an error of rasterio: the outer one says only that there was another."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error)
+    return str(getattr(error, "strerror", None) or error)  # without the file's name, which is said already
 
 
 def files_behind(path: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from coteach.files import write_text
 
-_FORMAT = 1  # raised when the same inputs give other rasters, or this file other fields
+_FORMAT = 2  # raised when the same inputs give other rasters, or this file other fields
 
 
 def stamps(files: Iterable[Path]) -> dict[str, list[int] | None]:

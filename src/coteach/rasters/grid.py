@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader
 from coteach.errors import RasterError
 from coteach.rasters.dataset import opened
 
+_PARTS, _PART = 3, 16  # of a sample: how many along an axis, and their pixels
 _TIE = 1e-6  # pixels; a centre this near an edge lies on it, and belongs to the pixel after the edge
 
 
@@ -77,6 +78,16 @@ class Grid:
             return cls.of_dataset(dataset)
 
     @classmethod
+    def anywhere(cls, path: Path) -> Grid:
+        """The grid of a file that may not say where on earth it lies; ``crs`` is empty (false) then.
+
+        Raises:
+            RasterError: the file cannot be read.
+        """
+        with opened(path) as dataset:
+            return cls(dataset.crs or CRS(), dataset.transform, dataset.height, dataset.width)
+
+    @classmethod
     def of_dataset(cls, dataset: DatasetReader) -> Grid:
         """The grid of an open file.
 
@@ -88,7 +99,8 @@ class Grid:
             raise RasterError(dataset.name, "has no coordinate reference system (CRS)", remedy)
         if dataset.transform.is_degenerate:
             remedy = "assign the geotransform it was made with (gdal_edit.py -a_ullr …)"
-            raise RasterError(dataset.name, f"has pixels without area ({dataset.transform!r})", remedy)
+            numbers = ", ".join(f"{number:g}" for number in tuple(dataset.transform)[:6])
+            raise RasterError(dataset.name, f"has pixels without area (geotransform {numbers})", remedy)
         return cls(dataset.crs, dataset.transform, dataset.height, dataset.width)
 
     def strips(self, pixels: int) -> Iterator[Window]:
@@ -96,6 +108,18 @@ class Grid:
         height = max(1, pixels // self.width)
         for row in range(0, self.height, height):
             yield Window(row, 0, min(height, self.height - row), self.width)
+
+    def sample(self) -> Iterator[Window]:
+        """Small windows at the corners and in the middle; one of all where the grid is small itself."""
+        for i, (row, height) in enumerate(_spread(self.height)):
+            for j, (col, width) in enumerate(_spread(self.width)):
+                if (i + j) % 2 == 0:
+                    yield Window(row, col, height, width)
+
+    def part(self, window: Window) -> Grid:
+        """The grid of a window."""
+        moved = self.transform @ Affine.translation(window.col_off, window.row_off)
+        return Grid(self.crs, moved, window.height, window.width)
 
     def pixels_on(
         self, other: Grid, window: Window
@@ -113,15 +137,33 @@ class Grid:
             RasterioError, CPLE_BaseError: there is no way from one CRS to the other for these places.
         """
         rows, cols = np.mgrid[: window.height, : window.width] + 0.5
-        rows += window.row_off
-        cols += window.col_off
+        return pixels_at(*self.places_on(other, rows + window.row_off, cols + window.col_off))
+
+    def places_on(
+        self, other: Grid, rows: Float64[np.ndarray, "h w"], cols: Float64[np.ndarray, "h w"]
+    ) -> tuple[Float64[np.ndarray, "h w"], Float64[np.ndarray, "h w"]]:
+        """Where on another grid places of this grid lie.
+
+        Args:
+            other: the grid to look at; of any CRS.
+            rows: in pixels of this grid, from its upper edge.
+            cols: in pixels of this grid, from its left edge.
+
+        Returns:
+            ``(h, w)`` rows and columns in pixels of ``other``; infinite where a projection ends.
+
+        Raises:
+            RasterioError, CPLE_BaseError: there is no way from one CRS to the other for these places.
+        """
         to_pixels = _matrix(~other.transform)
         if self.crs == other.crs:  # one step, lest large coordinates cost digits
-            return _whole(*_apply(to_pixels @ _matrix(self.transform), cols, rows))
+            cols, rows = _apply(to_pixels @ _matrix(self.transform), cols, rows)
+            return rows, cols
         xs, ys = _apply(_matrix(self.transform), cols, rows)
         moved = warp.transform(self.crs, other.crs, xs.ravel(), ys.ravel())
         xs, ys = (np.array(values).reshape(rows.shape) for values in moved[:2])
-        return _whole(*_apply(to_pixels, xs, ys))
+        cols, rows = _apply(to_pixels, xs, ys)
+        return rows, cols
 
 
 def _matrix(transform: Affine) -> Float64[np.ndarray, "3 3"]:
@@ -135,10 +177,17 @@ def _apply(
     return a * xs + b * ys + c, d * xs + e * ys + f
 
 
-def _whole(
-    cols: Float64[np.ndarray, "h w"], rows: Float64[np.ndarray, "h w"]
+def _spread(extent: int) -> list[tuple[int, int]]:
+    """Start and length of parts at the ends and in the middle of an axis, or of all of it."""
+    if extent <= _PARTS * _PART:
+        return [(0, extent)]
+    return [(number * (extent - _PART) // (_PARTS - 1), _PART) for number in range(_PARTS)]
+
+
+def pixels_at(
+    rows: Float64[np.ndarray, "h w"], cols: Float64[np.ndarray, "h w"]
 ) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
-    """Rows and columns of the pixels that hold these points."""
+    """Rows and columns of the pixels that hold these places; -1 for a place that is nowhere."""
     limit = 2.0**31  # no raster is larger; infinity, where a projection ends, has no integer
     rows, cols = (np.clip(np.nan_to_num(np.floor(v + _TIE), nan=-1.0), -limit, limit) for v in (rows, cols))
     return rows.astype(np.int64), cols.astype(np.int64)

@@ -30,7 +30,8 @@ class BuildReport:
         pixels: of all tiles that are done.
         no_vote: pixels without a vote.
         ties: pixels where several classes have the largest share.
-        unknown: column -> code -> pixels that hold this code, which is no class and did not vote.
+        unknown: column -> code -> pixels that hold this code, which is no class and did not vote; without the codes
+            that are known to mean no vote.
         unused: columns that look like rasters and were not asked for.
     """
 
@@ -79,8 +80,8 @@ def write_tables(
         manifest += _manifest_rows(folder, row, result.figures, options)
     file = folder / (MANIFEST if options.patch_size is None else PATCHES)
     write_table(file, _COLUMNS + (() if options.patch_size is None else _WINDOW_COLUMNS), manifest)
-    _write_failures(folder / FAILURES, failures)
-    return _report(file, done, failures, unused)
+    write_failures(folder / FAILURES, failures)
+    return _report(file, done, failures, unused, options.ignore_codes)
 
 
 def _manifest_rows(
@@ -99,7 +100,8 @@ def _manifest_rows(
     ]
 
 
-def _write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
+def write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
+    """Write tile_id and error of what failed; remove an old file if nothing did."""
     if failures:
         write_table(
             file, ("tile_id", "error"), [{"tile_id": tile, "error": error} for tile, error in failures]
@@ -113,12 +115,15 @@ def _report(
     done: Sequence[TileResult],
     failures: Sequence[tuple[str, str]],
     unused: Sequence[str],
+    ignore_codes: Sequence[int],
 ) -> BuildReport:
     figures = [result.figures for result in done if result.figures is not None]
     unknown: dict[str, Counter[int]] = {}
     for tile in figures:
         for key, codes in tile.unknown.items():
-            unknown.setdefault(key, Counter()).update({int(code): count for code, count in codes.items()})
+            counts = {int(code): count for code, count in codes.items() if int(code) not in ignore_codes}
+            if counts:
+                unknown.setdefault(key, Counter()).update(counts)
     return BuildReport(
         manifest=manifest,
         built=tuple(result.tile_id for result in done if result.fresh),

@@ -21,10 +21,17 @@ def patch_offsets(height: int, width: int, patch_size: int, stride: int) -> list
         >>> patch_offsets(4, 10, patch_size=4, stride=4)
         [(0, 0), (0, 4), (0, 6)]
     """
-    return list(product(_starts(height, patch_size, stride), _starts(width, patch_size, stride)))
+    return list(product(window_starts(height, patch_size, stride), window_starts(width, patch_size, stride)))
 
 
-def _starts(extent: int, patch_size: int, stride: int) -> list[int]:
-    last = extent - patch_size
+def window_starts(extent: int, size: int, stride: int) -> list[int]:
+    """Where the windows that cover ``extent`` pixels of one axis begin; the last is shifted inward.
+
+    Args:
+        extent: pixels to cover, at least ``size``.
+        size: of a window.
+        stride: pixels from one window to the next.
+    """
+    last = extent - size
     starts = list(range(0, last + 1, stride))
     return starts if starts[-1] == last else [*starts, last]

@@ -9,11 +9,19 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
+
+
+@contextmanager
+def silent(total: int, label: str) -> Iterator[Callable[[], None]]:  # noqa: ARG001 -- a Progress
+    """The progress that nobody is told of."""
+    yield lambda: None
 
 
 def run_tasks(

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
-from coteach.rasters.dataset import opened
+from coteach.rasters.dataset import opened, read_valid
 from coteach.rasters.grid import Window
 
 
@@ -39,7 +39,14 @@ def read_image(
         RasterError: the file is missing or damaged, or the window leaves it.
     """
     with opened(path) as dataset:
-        values, valid = _read(path, dataset, window)
+        return read_opened(path, dataset, window)
+
+
+def read_opened(
+    path: Path, dataset: DatasetReader, window: Window | None
+) -> tuple[Float32[np.ndarray, "bands h w"], Bool[np.ndarray, "h w"]]:
+    """As :func:`read_image`, of a file that stays open: one that is read many times is decoded once."""
+    values, valid = _read(path, dataset, window)
     return values, valid & np.isfinite(values).all(axis=0)
 
 
@@ -80,7 +87,7 @@ def _read(
         _check_window(path, dataset, window)
         part = window.for_gdal()
     values = dataset.read(window=part).astype(np.float32, copy=False)
-    valid = (dataset.read_masks(window=part) > 0).all(axis=0)
+    valid: Bool[np.ndarray, "h w"] = np.all(read_valid(dataset, part), axis=0)
     return values, valid
 
 

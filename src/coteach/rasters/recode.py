@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import rasterio
 
 from coteach.errors import RasterError
 from coteach.rasters.dataset import opened
-
-_NUM_CODES = 256  # of a uint8 raster
+from coteach.rasters.legend import color_table, legend_tags
 
 
 def recode_classes(
@@ -61,11 +59,5 @@ def recode_classes(
         **profile,
     ) as dataset:
         dataset.write(recoded, 1)
-        dataset.write_colormap(1, _colormap(class_colors))
-        dataset.update_tags(CLASS_NAMES=json.dumps(list(class_names)))
-
-
-def _colormap(colors: Sequence[tuple[int, int, int]]) -> dict[int, tuple[int, int, int, int]]:
-    """All 256 entries of a colour table: opaque classes, the rest transparent black."""
-    opaque = {code: (*color, 255) for code, color in enumerate(colors)}
-    return {code: opaque.get(code, (0, 0, 0, 0)) for code in range(_NUM_CODES)}
+        dataset.write_colormap(1, color_table(class_colors))
+        dataset.update_tags(**legend_tags(class_names, None))

@@ -16,10 +16,12 @@ from coteach.errors import CoteachError, RasterError
 from coteach.labels.confidence import confidence_weight
 from coteach.labels.votes import argmax_ties, vote_shares
 from coteach.rasters.codes import read_codes
-from coteach.rasters.dataset import check_whole, files_behind, opened
+from coteach.rasters.dataset import files_behind, opened
 from coteach.rasters.fingerprint import read_record, stamps, write_record
 from coteach.rasters.grid import Grid
+from coteach.rasters.legend import find_legend, legend_tags
 from coteach.rasters.options import BuildOptions
+from coteach.rasters.rules import checked_grid, image_rules
 from coteach.rasters.sources import Tile
 from coteach.rasters.write import write_raster
 
@@ -118,8 +120,15 @@ def _build(tile: Tile, options: BuildOptions, output_dir: Path) -> TileResult:
         border_radius=options.border_radius,
         entropy_norm=options.entropy_norm,
     )
-    names = [f"class {code}" for code in range(options.num_classes)]
-    write_raster(outputs[0], p_soft, grid, valid=voted, descriptions=names)
+    names, colors = find_legend(_mask_first(tile, options), options.num_classes)
+    write_raster(
+        outputs[0],
+        p_soft,
+        grid,
+        valid=voted,
+        tags=legend_tags(names, colors),
+        descriptions=names or [f"class {code}" for code in range(options.num_classes)],
+    )
     write_raster(outputs[1], w_conf, grid, valid=voted, descriptions=["W_conf"])
     figures = TileFigures(
         height=grid.height,
@@ -133,15 +142,13 @@ def _build(tile: Tile, options: BuildOptions, output_dir: Path) -> TileResult:
 
 
 def _image_grid(tile: Tile, options: BuildOptions) -> Grid:
-    with _named(tile, f"image {options.image_key!r}"):
-        with opened(tile.image) as dataset:
-            grid = Grid.of_dataset(dataset)
-            check_whole(dataset)
-        size = options.patch_size
-        if size is not None and min(grid.height, grid.width) < size:
-            cause = f"has {grid.height} x {grid.width} pixels, less than a patch of {size} x {size}"
-            raise RasterError(str(tile.image), cause, "give a smaller --patch-size, or drop the row")
-        return grid
+    with _named(tile, f"image {options.image_key!r}"), opened(tile.image) as dataset:
+        return checked_grid(dataset, image_rules(options.patch_size))
+
+
+def _mask_first(tile: Tile, options: BuildOptions) -> list[Path]:
+    """The sources in the order in which their names and colours of classes count."""
+    return [tile.sources[key] for key in sorted(tile.sources, key=lambda key: key != options.mask_key)]
 
 
 def _border_source(tile: Tile, options: BuildOptions) -> str | None:

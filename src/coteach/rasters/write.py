@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from jaxtyping import Bool, Shaped
+from rasterio import Affine
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetWriter
 
-from coteach.errors import RasterError
+from coteach.errors import OptionError, RasterError
 from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason
 from coteach.rasters.grid import Grid, Window
 
-_BLOCK = 256
+BLOCK = 256  # pixels; side of the tiles of a file
+
+
+@dataclass(frozen=True, slots=True)
+class RasterLayout:
+    """What has to be known of a file before it is written.
+
+    Args:
+        grid: where its pixels lie.
+        bands: how many.
+        dtype: one that GeoTIFF has, as ``float32``.
+        nodata: declared as NoData.
+    """
+
+    grid: Grid
+    bands: int
+    dtype: str
+    nodata: float | None = None
 
 
 def write_raster(
@@ -45,11 +68,48 @@ def write_raster(
     if bands.shape[1:] != (grid.height, grid.width):
         cause = f"an array of {bands.shape[1:]} pixels does not fit a grid of {(grid.height, grid.width)}"
         raise RasterError(str(path), cause, "give an array of the grid's size")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    layout = RasterLayout(grid, len(bands), str(bands.dtype), nodata)
+    with raster_writer(path, layout, tags=tags, descriptions=descriptions) as dataset:
+        # all bands of a row of blocks at once: a block holds all bands, and is to be compressed once
+        for row in range(0, grid.height, BLOCK):
+            strip = slice(row, min(row + BLOCK, grid.height))
+            window = Window(row, 0, strip.stop - row, grid.width).for_gdal()
+            dataset.write(bands[:, strip], window=window)
+            if valid is not None:
+                dataset.write_mask(valid[strip], window=window)
+
+
+@contextmanager
+def raster_writer(
+    path: Path,
+    layout: RasterLayout,
+    *,
+    tags: Mapping[str, str] | None = None,
+    descriptions: Sequence[str] | None = None,
+    colors: Mapping[int, tuple[int, int, int, int]] | None = None,
+) -> Iterator[DatasetWriter]:
+    """A GeoTIFF to be written part by part; it gets its name when the block ends without an error.
+
+    Args:
+        path: the file; its folder is made if it is not there.
+        layout: of the file.
+        tags: name -> text.
+        descriptions: the bands' names.
+        colors: colour table of the only band; code -> red, green, blue, alpha.
+
+    Raises:
+        RasterError: the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with rasterio.Env(**GDAL_OPTIONS):
-            _write(partial, bands, grid, nodata, valid, tags, descriptions)
+        with rasterio.Env(**GDAL_OPTIONS), _created(partial, layout) as dataset:
+            dataset.update_tags(**(tags or {}))
+            for number, description in enumerate(descriptions or (), start=1):
+                dataset.set_band_description(number, description)
+            if colors is not None:
+                dataset.write_colormap(1, colors)
+            yield dataset
         partial.replace(path)
     except GDAL_ERRORS as error:
         remedy = "free space there, or choose a folder that can be written"
@@ -58,40 +118,41 @@ def write_raster(
         partial.unlink(missing_ok=True)
 
 
-def _write(
-    path: Path,
-    bands: Shaped[np.ndarray, "bands h w"],
-    grid: Grid,
-    nodata: float | None,
-    valid: Bool[np.ndarray, "h w"] | None,
-    tags: Mapping[str, str] | None,
-    descriptions: Sequence[str] | None,
-) -> None:
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=len(bands),
-        height=grid.height,
-        width=grid.width,
-        dtype=bands.dtype,
-        crs=grid.crs,
-        transform=grid.transform,
-        nodata=nodata,
-        tiled=True,
-        blockxsize=_BLOCK,
-        blockysize=_BLOCK,
-        compress="deflate",
-        predictor=3 if bands.dtype.kind == "f" else 2,
-        bigtiff="if_safer",
-    ) as dataset:
-        dataset.update_tags(**(tags or {}))
-        for number, description in enumerate(descriptions or (), start=1):
-            dataset.set_band_description(number, description)
-        # all bands of a row of blocks at once: a block holds all bands, and is to be compressed once
-        for row in range(0, grid.height, _BLOCK):
-            strip = slice(row, min(row + _BLOCK, grid.height))
-            window = Window(row, 0, strip.stop - row, grid.width).for_gdal()
-            dataset.write(bands[:, strip], window=window)
-            if valid is not None:
-                dataset.write_mask(valid[strip], window=window)
+def _created(path: Path, layout: RasterLayout) -> DatasetWriter:
+    grid = layout.grid
+    # an image without a place on earth has this transform, which as its map's own would be taken for south-up
+    transform = None if grid.transform == Affine.identity() else grid.transform
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=layout.bands,
+            height=grid.height,
+            width=grid.width,
+            dtype=layout.dtype,
+            crs=grid.crs,
+            transform=transform,
+            nodata=layout.nodata,
+            tiled=True,
+            blockxsize=BLOCK,
+            blockysize=BLOCK,
+            compress="deflate",
+            predictor=3 if layout.dtype.startswith("float") else 2,
+            bigtiff="if_safer",
+        )
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """What fails while tables or folders are made in an output folder is an error of that option.
+
+    Raises:
+        OptionError: the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        cause = f"cannot be written ({error})"
+        raise OptionError(f"output_dir {folder}", cause, "choose a folder that can be written") from error
