@@ -157,6 +157,10 @@ class Method(nn.Module, ABC):
     def validation_loss(self, prediction: Any, batch: Batch) -> Tensor:
         """A scalar that says how well ``prediction`` fits the labels of ``batch``; lower is better."""
 
+    def validation_weight(self, batch: Batch) -> int:
+        """How much a batch counts in the mean of the validation loss: as many samples as it has."""
+        return len(batch.ids)
+
 
 class LabelMethod(Method):
     """Base of methods whose items have a label out of ``C`` classes: images, or the pixels of a map.
@@ -188,11 +192,18 @@ class LabelMethod(Method):
         assert isinstance(scores, Tensor)
         return scores
 
+    @property
+    def predicting(self) -> tuple[str, ...]:
+        """The networks whose mean is the prediction: network A, or all that were trained."""
+        return self.trained[:1] if self.inference == "a" else self.trained
+
+    def network_probs(self, inputs: Tensor, networks: Sequence[str]) -> Float[Tensor, "n b c *s"]:
+        """Class probabilities ``(N, B, C, *S)`` of each of these networks; the others are not computed."""
+        return torch.stack([self.networks[name](inputs).float().softmax(1) for name in networks])
+
     def predict(self, inputs: Tensor) -> Float[Tensor, "b c *s"]:
-        """Class probabilities ``(B, C, *S)`` of network A, or the mean over the trained networks."""
-        names = self.trained[:1] if self.inference == "a" else self.trained
-        shares = [self.networks[name](inputs).float().softmax(1) for name in names]
-        return torch.stack(shares).mean(0)
+        """Class probabilities ``(B, C, *S)``: the mean over the networks in ``predicting``."""
+        return self.network_probs(inputs, self.predicting).mean(0)
 
     def make_metrics(self) -> MetricCollection:
         """Overall accuracy and mean IoU against the hard labels; items without a label are not counted."""
@@ -213,3 +224,7 @@ class LabelMethod(Method):
         return SoftLabelWeightedCELoss("val", self.num_classes).compute(
             prediction.clamp(min=smallest).log(), batch.target
         )
+
+    def validation_weight(self, batch: Batch) -> int:
+        """As many items as have a label, so that the loss is the mean over all of them; at least 1."""
+        return max(1, int(as_soft_target(batch.target, self.num_classes).valid.sum()))

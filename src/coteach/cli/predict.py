@@ -1,0 +1,173 @@
+"""``coteach predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coteach.cli.output import detail, say, warn
+from coteach.cli.progress import track
+from coteach.errors import IncompleteError, OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from coteach.training.scene_job import SceneJob, SceneReport
+    from coteach.training.scenes import SceneOptions
+
+_SHOWN = 20  # failures printed; all of them are in the file
+
+_EPILOG = """\b
+Example:
+  coteach predict runs/a scenes/ --output-dir maps --disagreement
+
+Run again after an interruption, it goes on where it was.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.argument("scenes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Gets the maps.")
+@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
+@click.option(
+    "--window", type=int, default=512, show_default=True, help="Side of the windows predicted, in pixels."
+)
+@click.option(
+    "--overlap", type=int, default=128, show_default=True, help="Pixels that neighbouring windows share."
+)
+@click.option("--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once.")
+@click.option(
+    "--disagreement",
+    is_flag=True,
+    help="Add a band that says how far the method's two networks are apart, 0 to 1.",
+)
+@click.option(
+    "--image-key",
+    default="image_path",
+    show_default=True,
+    help="Column of the images, where SCENES are CSVs.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."
+)
+@click.option(
+    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
+)
+def predict(
+    run_dir: Path,
+    scenes: tuple[Path, ...],
+    output_dir: Path,
+    checkpoint: str,
+    window: int,
+    overlap: int,
+    batch_size: int,
+    image_key: str,
+    device: str,
+    allow_target: tuple[str, ...],
+    *,
+    disagreement: bool,
+) -> None:
+    """Class maps of whole SCENES by the run in RUN_DIR.
+
+    SCENES are rasters of any size, folders of rasters, or CSV files with the column image_path and, if the maps are
+    to have other names than the images, tile_id.
+
+    Of each scene: {id}_class.tif with colours and class names, and {id}_confidence.tif with the probability of the
+    class. Both lie where the image lies, and have NoData where it has. predictions.csv lists them. If a scene fails,
+    the others are still predicted, and failures.csv says why.
+    """
+    from coteach.data.scene_files import find_scenes
+    from coteach.training.scene_job import predict_scenes
+    from coteach.training.scenes import SceneOptions
+
+    options = SceneOptions(window=window, overlap=overlap, batch_size=batch_size, disagreement=disagreement)
+    found = find_scenes(scenes, image_key)
+    if output_dir.resolve() in [scene.resolve() for scene in scenes]:
+        raise OptionError("--output-dir", "is a folder of scenes, too", "choose another one for the maps")
+    job = _job(run_dir, checkpoint, output_dir, options, _device(device), allow_target)
+    report = predict_scenes(found, job, track, detail)
+    _print(report)
+    if report.failures:
+        raise IncompleteError(
+            str(output_dir),
+            f"{len(report.failures)} of {len(found)} scenes failed",
+            f"correct what {report.table.with_name('failures.csv')} lists and run it again; the rest is kept",
+        )
+
+
+def _job(
+    run_dir: Path,
+    checkpoint: str,
+    output_dir: Path,
+    options: SceneOptions,
+    device: torch.device,
+    allow_target: tuple[str, ...],
+) -> SceneJob:
+    """The trained model, and the preprocessing that it was trained with."""
+    from coteach.cli.config import load_config
+    from coteach.cli.legends import legend_of, trained_on
+    from coteach.cli.runs import CONFIG_FILE, load_trained
+    from coteach.cli.targets import TargetResolver
+    from coteach.rasters.fingerprint import stamps
+    from coteach.training.checkpoints import checkpoint_path
+    from coteach.training.scene_job import SceneJob
+
+    config = load_config(run_dir / CONFIG_FILE)
+    weights = checkpoint_path(run_dir, checkpoint)
+    resolver = TargetResolver(allow_target)
+    node = config.train_dataset
+    transforms = [
+        resolver.build(one, "transform", f"train_dataset.augmentation_list[{i}]")
+        for i, one in enumerate(node.get("augmentation_list") or ())
+    ]
+    shown = {key: node.get(key) for key in ("image_scale", "augmentation_list")}
+    return SceneJob(
+        method=load_trained(config, resolver, weights).to(device),
+        legend=legend_of(config, trained_on(config)),
+        output_dir=output_dir,
+        options=options,
+        image_scale=node.get("image_scale"),
+        augmentation_list=transforms,
+        made_by={
+            "checkpoint": stamps([weights.resolve()]),
+            "method": config.method,
+            "model": config.model,
+            **shown,
+        },
+    )
+
+
+def _device(name: str) -> torch.device:
+    """What ``--device`` names.
+
+    Raises:
+        OptionError: it is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        cause = f"{name!r} cannot be used ({str(error).splitlines()[0]})"
+        raise OptionError("--device", cause, "use auto, cpu, or cuda where there is a GPU") from error
+    return device
+
+
+def _print(report: SceneReport) -> None:
+    counts = (
+        f"{len(report.made)} predicted, {len(report.up_to_date)} up to date, {len(report.failures)} failed"
+    )
+    say(f"scenes: {counts}: {report.table}")
+    if report.nowhere:
+        listed = ", ".join(report.nowhere[:_SHOWN]) + (", …" if len(report.nowhere) > _SHOWN else "")
+        warn(f"no coordinate reference system: {listed}; the maps have no place on earth either")
+    for _, error in report.failures[:_SHOWN]:
+        click.echo(f"Failed: {error}", err=True)
+    if len(report.failures) > _SHOWN:
+        click.echo(f"and {len(report.failures) - _SHOWN} more", err=True)
