@@ -11,8 +11,9 @@ from pathlib import Path
 
 from coteach.cli.demo import PRODUCT_SEED, SPLIT_SEED
 from coteach.cli.demo_labels import prepare_labels
-from coteach.cli.demo_runs import Budget, Result, run_variants
+from coteach.cli.demo_runs import Result, run_variants
 from coteach.cli.demo_table import gap_closed, table_rows, write_results
+from coteach.cli.demo_variants import Budget
 from coteach.files import write_json
 from coteach.report.tables import print_rows
 

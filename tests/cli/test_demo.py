@@ -2,21 +2,25 @@
 
 import csv
 import json
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from coteach.cli.demo_labels import CLASS_NAMES, DemoLabels
 from coteach.cli.demo_runs import Result
-from coteach.cli.demo_table import gap_closed, table_rows
+from coteach.cli.demo_table import gap_closed, table_rows, write_results
+from coteach.data.samples import NcLandcover
 from coteach.report.metrics import Accuracy
 
 
 def result(variant, mean_iou, seed=0):
     """A result of which only the mean IoU matters."""
     figures = Accuracy(0.5, mean_iou, 0.5, np.full(4, mean_iou), np.eye(4, dtype=np.int64))
-    return Result(variant, seed, {"test": figures}, 1.0)
+    return Result(variant, seed, {"test": figures}, 1.0, Path(variant))
 
 
 SINGLES = [
@@ -46,6 +50,22 @@ def test_no_share_of_a_gap_that_is_noise():
     assert {r["gap closed"] for r in table_rows([*SINGLES, result("E0 clean", 0.41)])} == {"-"}
 
 
+def test_what_is_not_a_number_is_left_out_of_the_files(tmp_path):
+    # The best product is better than the clean labels: no share of such a gap can be told; class 3 occurs nowhere.
+    results = [*SINGLES, result("E0 clean", 0.39)]
+    figures = Accuracy(0.5, 0.39, math.nan, np.array([0.1, 0.2, 0.3, math.nan]), np.eye(4, dtype=np.int64))
+    results.append(Result("E2", 0, {"test": figures}, 2.0, tmp_path))
+    labels = DemoLabels(NcLandcover(tmp_path, tmp_path, tmp_path), {"coarse": 0.25}, {})
+    content = write_results(tmp_path / "results.csv", results, labels)
+    text = json.dumps(content, allow_nan=False)  # refuses NaN
+    shares = json.loads(text)["gap_closed"]["test"]
+    assert shares["gap"] == pytest.approx(-0.01)
+    assert shares["E2"] is None
+    with (tmp_path / "results.csv").open() as lines:
+        *_, last = csv.DictReader(lines)
+    assert (last["kappa"], last[CLASS_NAMES[2]], last[CLASS_NAMES[3]]) == ("", "0.300000", "")
+
+
 def test_all_of_it_on_the_real_scene(nc_landcover, tmp_path):
     command = [
         sys.executable,
@@ -72,3 +92,17 @@ def test_all_of_it_on_the_real_scene(nc_landcover, tmp_path):
     pixels = {sum(map(sum, r["accuracy"]["test"]["confusion"])) for r in content["runs"]}
     assert len(pixels) == 1  # every variant is measured on the same pixels
     assert all(r["variant"] in done.stdout for r in rows)
+    page = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert str(tmp_path / "demo" / "report.html") in done.stdout
+    assert all(f"{float(r['mIoU']):.3f}" in page for r in rows)
+    assert page.count('alt="Predictions: ') == page.count('alt="Where predictions differ') == 10
+    assert {alt for alt in ("coarse", "shifted", "regional", "mask") if f'alt="Sources: {alt}"' in page} == {
+        *("coarse", "shifted", "regional", "mask")
+    }
+    assert done.stderr == ""  # no bar where nobody looks
+
+    # Again: nothing is trained, so the seconds stay those of the training.
+    again = subprocess.run([*command, "--quiet"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    with (tmp_path / "demo" / "results.csv").open() as lines:
+        assert list(csv.DictReader(lines)) == rows

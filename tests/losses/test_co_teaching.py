@@ -7,6 +7,7 @@ import torch
 
 from coteach import CoTeachingLoss, SoftLabelWeightedCELoss
 from coteach.errors import InputError, OptionError
+from coteach.losses.target import as_soft_target
 
 
 def plain_losses(logits, probs):
@@ -93,6 +94,27 @@ def test_ranking_ignores_confidence():
     loss = CoTeachingLoss("cot", 2, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.5)
     got = loss.compute({"logits_a": logits, "logits_b": logits}, target).item()
     assert got == pytest.approx(2 * math.log1p(math.exp(-1)), rel=1e-5)
+
+
+def test_selected_and_labelled_shares_of_each_class_by_loops(batch):
+    logits_a, logits_b, probs, weight = batch
+    probs[1, :, :2], weight[1, :, :2] = 0.25, 0.0  # 10 of 60 pixels without a vote
+    loss = CoTeachingLoss("cot", 4, lambda_reg=0.0, seed=1)
+    loss.current_epoch = 10
+    target = as_soft_target({"mask": probs, "w_conf": weight}, 4)
+    logs = loss.terms(logits_a, logits_b, target, features=None).logs
+    label, valid = probs.argmax(1).flatten().tolist(), target.valid.flatten().tolist()
+    p_e, r_e = 0.725, 0.15
+    admitted = sorted((i for i in range(60) if valid[i]), key=lambda i: -weight.flatten()[i])
+    admitted = set(admitted[: math.floor(p_e * sum(valid) + 0.5)])
+    for c in range(4):
+        of_class = sum(valid[i] and label[i] == c for i in range(60))
+        pool = sum(label[i] == c for i in admitted)
+        kept = max(1, math.floor((1 - r_e) * pool + 1e-6)) if pool else 0
+        assert logs[f"labelled_share/{c}"].item() == pytest.approx(of_class / sum(valid))
+        assert logs[f"selected_share/{c}"].item() == pytest.approx(kept / sum(valid))
+    selected = sum(logs[f"selected_share/{c}"].item() for c in range(4))
+    assert selected == pytest.approx(logs["selected_share"].item())
 
 
 def test_pixels_without_votes_fill_no_quota(batch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from coteach.rasters.build import build_soft_labels
 from coteach.rasters.codes import read_codes
 from coteach.rasters.grid import Grid
 from coteach.rasters.write import write_raster
+from coteach.tables import write_table
 
 CLASS_NAMES = ["developed", "open land", "forest", "water"]
 NUM_CLASSES = len(CLASS_NAMES)
@@ -116,8 +116,7 @@ def _write_if_other(path: Path, codes: Int[np.ndarray, "h w"], grid: Grid) -> No
 
 def _write_sources(folder: Path, sample: NcLandcover, products: Mapping[str, Path]) -> Path:
     path = folder / "sources.csv"
-    with path.open("w", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["tile_id", "image_path", *_SINGLE.values()])
-        writer.writerow([TILE, sample.image.resolve(), *[products[name].resolve() for name in _SINGLE]])
+    row = {"tile_id": TILE, "image_path": str(sample.image.resolve())}
+    row |= {column: str(products[name].resolve()) for name, column in _SINGLE.items()}
+    write_table(path, list(row), [row])
     return path

@@ -1,71 +1,20 @@
-"""The demo's variants: the same network and budget on different labels, one table."""
+"""The demo's variants trained and measured, one after the other."""
 
 from __future__ import annotations
 
-import csv
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from coteach.cli.config import Node, RunConfig
-from coteach.cli.demo_labels import CLASS_NAMES, NUM_CLASSES, DemoLabels
+from coteach.cli.config import RunConfig
+from coteach.cli.demo_labels import DemoLabels
+from coteach.cli.demo_variants import Budget, Variant, dataset_node, variant_config, variants
 from coteach.cli.evaluate import measure
 from coteach.cli.runs import build_run, load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.report.metrics import Accuracy
 from coteach.training.run import train
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One row of the table.
-
-    Args:
-        name: as in the paper, where it has one.
-        labels: label set.
-        method: name and options.
-        weighted: whether W_conf is used.
-    """
-
-    name: str
-    labels: str
-    method: Mapping[str, Any] = field(default_factory=lambda: {"name": "supervised"})
-    weighted: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """What every variant gets.
-
-    Args:
-        epochs: passes over the training patches.
-        batch_size: patches a batch.
-        learning_rate: peak of the schedule.
-        e_warm: epochs over which co-teaching's rates rise.
-    """
-
-    epochs: int
-    batch_size: int = 16
-    learning_rate: float = 0.005
-    e_warm: float = 4
-
-
-def variants(budget: Budget) -> list[Variant]:
-    """All rows, single products first, the clean reference last."""
-    soft = {"name": "soft_label"}
-    full = {"name": "co_teaching", "e_warm": budget.e_warm, "lambda_reg": 0.1}
-    return [
-        *[Variant(name=f"E0 {name}", labels=name) for name in ("coarse", "shifted", "regional", "mask")],
-        Variant(name="E0 majority vote", labels="e2"),
-        Variant(name="E1", labels="e2", method=soft),
-        Variant(name="E2-NB", labels="e2_nb", method=soft, weighted=True),
-        Variant(name="E2", labels="e2", method=soft, weighted=True),
-        Variant(name="CoT-Full", labels="e2", method=full, weighted=True),
-        Variant(name="E0 clean", labels="clean"),
-    ]
+from coteach.training.state import read_state
 
 
 @dataclass(frozen=True)
@@ -77,12 +26,33 @@ class Result:
         seed: of the training.
         accuracy: split -> against the untouched land cover.
         seconds: of training.
+        folder: of the run.
     """
 
     variant: str
     seed: int
     accuracy: Mapping[str, Accuracy]
     seconds: float
+    folder: Path
+
+
+def _silent(epochs: int) -> None:
+    """Nobody follows the progress."""
+
+
+class _Countdown:
+    """Tells of each epoch, and in the end of those that an earlier session had trained already."""
+
+    def __init__(self, epochs: int, advance: Callable[[int], None]) -> None:
+        self._left = epochs
+        self._advance = advance
+
+    def count(self) -> None:
+        self._left -= 1
+        self._advance(1)
+
+    def finish(self) -> None:
+        self._advance(self._left)
 
 
 def run_variants(
@@ -93,6 +63,7 @@ def run_variants(
     seeds: Sequence[int],
     splits: Sequence[str] = ("test",),
     done: Callable[[Result], None],
+    advance: Callable[[int], None] = _silent,
 ) -> list[Result]:
     """Train and measure every variant with every seed; finished runs are not trained again.
 
@@ -103,78 +74,34 @@ def run_variants(
         seeds: of the trainings.
         splits: what to measure on, ``val`` or ``test``.
         done: is told each result.
+        advance: is told how many more epochs are done, of all variants and seeds together.
     """
     results = []
     for seed in seeds:
         for variant in variants(budget):
-            config = _config(variant, labels, budget, folder, seed)
-            results.append(_run(config, variant, labels, splits))
+            config = variant_config(variant, labels, budget, folder, seed)
+            left = _Countdown(budget.epochs, advance)
+            results.append(_run(config, variant, labels, splits, after_epoch=left.count))
+            left.finish()
             done(results[-1])
     return results
 
 
-def _run(config: RunConfig, variant: Variant, labels: DemoLabels, splits: Sequence[str]) -> Result:
+def _run(
+    config: RunConfig,
+    variant: Variant,
+    labels: DemoLabels,
+    splits: Sequence[str],
+    *,
+    after_epoch: Callable[[], None],
+) -> Result:
     resolver = TargetResolver()
-    start = time.perf_counter()
-    last = train(build_run(config, resolver, progress=False))
-    seconds = time.perf_counter() - start
+    last = train(replace(build_run(config, resolver, progress=False), after_epoch=after_epoch))
     method = load_trained(config, resolver, last)
     accuracy = {}
     for split in splits:
-        node = _dataset(labels.splits[variant.labels][split], weighted=False)
+        node = dataset_node(labels.splits[variant.labels][split], weighted=False)
         dataset = resolver.build(node, "dataset", split)
         accuracy[split] = measure(method, dataset, reference=labels.sample.landcover)
-    return Result(variant.name, config.seed, accuracy, seconds)
-
-
-def _config(variant: Variant, labels: DemoLabels, budget: Budget, folder: Path, seed: int) -> RunConfig:
-    split = labels.splits[variant.labels]
-    slug = variant.name.lower().replace(" ", "_").replace("-", "_")
-    return RunConfig(
-        method=dict(variant.method),
-        model={"_target_": "coteach.models.SmallFCN", "in_channels": 5, "classes": NUM_CLASSES},
-        optimizer={"_target_": "torch.optim.AdamW", "lr": budget.learning_rate, "weight_decay": 1e-4},
-        scheduler={
-            "_target_": "torch.optim.lr_scheduler.OneCycleLR",
-            "max_lr": budget.learning_rate,
-            "epochs": budget.epochs,
-            "steps_per_epoch": math.ceil(_row_count(split["train"]) / budget.batch_size),
-            "pct_start": 0.2,
-            "interval": "step",
-        },
-        train_dataset=_dataset(split["train"], weighted=variant.weighted, augment=True),
-        val_dataset=_dataset(split["val"], weighted=variant.weighted),
-        test_dataset=_dataset(split["test"], weighted=variant.weighted),
-        num_classes=NUM_CLASSES,
-        class_names=CLASS_NAMES,
-        data_loader={"batch_size": budget.batch_size},
-        trainer={
-            "max_epochs": budget.epochs,
-            "accelerator": "cpu",
-            "devices": 1,
-            "check_val_every_n_epoch": max(1, budget.epochs // 2),
-        },
-        output_dir=str(folder / f"{slug}_{seed}"),
-        seed=seed,
-    )
-
-
-def _row_count(table: Path) -> int:
-    with table.open(newline="") as lines:
-        return sum(1 for _ in csv.DictReader(lines))
-
-
-def _dataset(table: Path, *, weighted: bool, augment: bool = False) -> Node:
-    node: Node = {
-        "_target_": "coteach.SoftLabelWindowedDataset",
-        "input_csv_path": str(table.resolve()),
-        "image_scale": 255,  # the bands are floats that hold 0 to 255
-        "in_memory": True,
-    }
-    if weighted:
-        node["w_conf_key"] = "w_conf_path"
-    if augment:
-        node["augmentation_list"] = [
-            {"_target_": "albumentations.D4", "p": 1.0},
-        ]
-    return node
+    folder = Path(config.output_dir)
+    return Result(variant.name, config.seed, accuracy, read_state(folder)["seconds"], folder)

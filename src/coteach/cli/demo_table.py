@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from coteach.cli.demo_labels import CLASS_NAMES, DemoLabels
 from coteach.cli.demo_runs import Result
 from coteach.report.metrics import Accuracy
+from coteach.tables import write_table
 
 SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
 
@@ -64,18 +64,18 @@ def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str,
 
 
 def write_results(path: Path, results: Sequence[Result], labels: DemoLabels) -> dict[str, Any]:
-    """Write every figure of every run as CSV at ``path`` and return them as plain data for JSON."""
-    with path.open("w", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(["variant", "seed", "split", "mIoU", "OA", "kappa", *CLASS_NAMES, "seconds"])
-        for result in results:
-            for split, a in result.accuracy.items():
-                values = [a.mean_iou, a.overall, a.kappa, *a.iou]
-                numbers = [f"{v:.6f}" for v in values]
-                writer.writerow([result.variant, result.seed, split, *numbers, f"{result.seconds:.2f}"])
+    """Write every figure of every run as CSV at ``path`` and return them as plain data for JSON.
+
+    What is not a number is an empty cell, and None.
+    """
+    rows = [_csv_row(result, split) for result in results for split in result.accuracy]
+    write_table(path, list(rows[0]), rows)
     return {
         "error_rates": dict(labels.error_rates),
-        "gap_closed": {split: gap_closed(results, split) for split in results[0].accuracy},
+        "gap_closed": {
+            split: {name: None if math.isnan(v) else v for name, v in gap_closed(results, split).items()}
+            for split in results[0].accuracy
+        },
         "runs": [
             {
                 "variant": r.variant,
@@ -85,4 +85,17 @@ def write_results(path: Path, results: Sequence[Result], labels: DemoLabels) -> 
             }
             for r in results
         ],
+    }
+
+
+def _csv_row(result: Result, split: str) -> dict[str, str]:
+    accuracy = result.accuracy[split]
+    figures = {"mIoU": accuracy.mean_iou, "OA": accuracy.overall, "kappa": accuracy.kappa}
+    figures |= dict(zip(CLASS_NAMES, accuracy.iou.tolist(), strict=True))
+    return {
+        "variant": result.variant,
+        "seed": str(result.seed),
+        "split": split,
+        **{name: "" if math.isnan(value) else f"{value:.6f}" for name, value in figures.items()},
+        "seconds": f"{result.seconds:.2f}",
     }

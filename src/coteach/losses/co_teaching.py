@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
@@ -213,7 +213,14 @@ class CoTeachingLoss:
         j_b: Selection,
     ) -> dict[str, Tensor | float]:
         valid = target.valid.sum().clamp(min=1)
-        return {
+        label = target.probs.argmax(1)
+        selected = _count_by_class(label, j_a.mask, self.num_classes) / valid
+        labelled = _count_by_class(label, target.valid, self.num_classes) / valid
+        by_class: dict[str, Tensor | float] = {
+            f"selected_share/{code}": share for code, share in enumerate(selected.unbind())
+        }
+        by_class |= {f"labelled_share/{code}": share for code, share in enumerate(labelled.unbind())}
+        return by_class | {
             "retention_rate": self.curriculum.retention_rate(self.current_epoch),
             "forget_rate": self.curriculum.forget_rate(self.current_epoch),
             "admitted_share": admitted.count / valid,
@@ -221,3 +228,11 @@ class CoTeachingLoss:
             "selection_overlap": (j_a.mask & j_b.mask).sum() / (j_a.mask | j_b.mask).sum().clamp(min=1),
             "agreement": ((logits_a.argmax(1) == logits_b.argmax(1)) & target.valid).sum() / valid,
         }
+
+
+def _count_by_class(
+    label: Int64[Tensor, "*items"], chosen: Bool[Tensor, "*items"], num_classes: int
+) -> Int64[Tensor, " c"]:
+    """How many items of each class are chosen; without a host synchronisation, unlike ``bincount``."""
+    counts = torch.zeros(num_classes, dtype=torch.int64, device=label.device)
+    return counts.scatter_add_(0, label.flatten(), chosen.flatten().long())

@@ -1,0 +1,73 @@
+"""The training logs of runs as charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coteach.legend import Legend
+from coteach.report.charts import Chart, Line, line_chart
+from coteach.report.comparison import MeasuredRun, RunStyle
+
+_SHARE = (0.0, 1.0)
+
+
+def run_charts(runs: Sequence[MeasuredRun]) -> list[Chart]:
+    """Charts with a line or two for each run; those without data are left out.
+
+    Args:
+        runs: in the order that decides their colours.
+    """
+    two = "The loss of a method with two networks is the sum of both." if _mixed(runs) else ""
+    charts = [
+        line_chart("Training loss", _lines(runs, "train/loss_epoch"), note=two),
+        line_chart(
+            "Validation loss", _lines(runs, "val/loss"), note="Weighted by W_conf where a run uses it."
+        ),
+        line_chart(
+            "Validation mean IoU", _lines(runs, "val/mIoU"), note="Against the labels of the validation set."
+        ),
+        line_chart(
+            "Retention and forget rate",
+            _lines(runs, "train/retention_rate") + _lines(runs, "train/forget_rate", dashed=True),
+            y_range=_SHARE,
+            note="Solid: share of the items that the curriculum admits. Dashed: share of them that is forgotten.",
+        ),
+        line_chart(
+            "Agreement and overlap",
+            _lines(runs, "train/agreement") + _lines(runs, "train/selection_overlap", dashed=True),
+            y_range=_SHARE,
+            note="Solid: items to which both networks give the same class. Dashed: items selected by both, of those selected by either.",
+        ),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def selection_charts(runs: Sequence[MeasuredRun], legend: Legend) -> list[Chart]:
+    """For each run that selects items, the share selected of each class."""
+    charts = []
+    for run in runs:
+        lines = [
+            Line(
+                f"{run.name}, {name}",
+                color,
+                run.log.ratio(f"train/selected_share/{code}", f"train/labelled_share/{code}"),
+                mark=code,
+            )
+            for code, (name, color) in enumerate(zip(legend.names, legend.hex_colors(), strict=True))
+        ]
+        chart = line_chart(f"{run.name}: selected share by class", lines, y_range=_SHARE)
+        charts += [] if chart is None else [chart]
+    return charts
+
+
+def _lines(runs: Sequence[MeasuredRun], figure: str, *, dashed: bool = False) -> list[Line]:
+    styles = [RunStyle.of(index) for index in range(len(runs))]
+    return [
+        Line(f"{run.name}, {figure}", style.color, run.log.points(figure), style.mark, dashed)
+        for run, style in zip(runs, styles, strict=True)
+    ]
+
+
+def _mixed(runs: Sequence[MeasuredRun]) -> bool:
+    """Whether methods with one network stand beside methods with two."""
+    return len({bool(run.log.points("train/agreement")) for run in runs}) > 1
