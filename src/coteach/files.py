@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a file under another name in the same folder; it gets its own when the block is done.
+
+    Args:
+        path: the file; its folder exists. An old one is there until the new one is complete.
+
+    Yields:
+        The file to write. Nothing is left behind if the block fails.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -17,12 +37,8 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: object) -> None:

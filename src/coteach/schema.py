@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from types import NoneType, UnionType
@@ -23,21 +23,15 @@ def checked(schema: type[T], content: Mapping[str, Any], prefix: str, origin: st
         origin: the file, for messages.
 
     Raises:
-        ConfigError: as above.
+        ConfigError: a key is unknown (the nearest is named) or missing, or a value or an element of a list is of
+            another type.
     """
     names = [f.name for f in fields(schema)]  # type: ignore[arg-type]  # a dataclass by contract
     hints = get_type_hints(schema)
     for key, value in content.items():
         if key not in names:
-            close = get_close_matches(key, names, n=1)
-            remedy = (
-                f"did you mean {prefix}{close[0]}?" if close else f"use one of {', '.join(sorted(names))}"
-            )
-            raise ConfigError(origin, f"unknown key {prefix}{key}", remedy)
-        if not _fits(value, hints[key]):
-            raise ConfigError(
-                origin, f"{prefix}{key} is {value!r} ({type(value).__name__})", f"give {_spelled(hints[key])}"
-            )
+            raise ConfigError(origin, f"unknown key {prefix}{key}", nearest(key, names, prefix))
+        _check(value, hints[key], f"{prefix}{key}", origin)
     try:
         return schema(**content)
     except TypeError as error:
@@ -45,6 +39,33 @@ def checked(schema: type[T], content: Mapping[str, Any], prefix: str, origin: st
         raise ConfigError(
             origin, f"missing key {missing}", "add it; see the example configurations"
         ) from error
+
+
+def nearest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """What to write instead of a name that is unknown.
+
+    Example:
+        >>> nearest("lamda_reg", ["e_warm", "lambda_reg"], "method.")
+        'did you mean method.lambda_reg?'
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {prefix}{close[0]}?"
+    return f"use one of {', '.join(names)}" if names else "leave it out"
+
+
+def _check(value: Any, hint: Any, place: str, origin: str) -> None:
+    """Raise ConfigError unless the value, and each element of it if it is a list, is of its type."""
+    if not _fits(value, hint):
+        remedy = f"give {_spelled(hint)}"
+        if isinstance(value, bool) and _takes_text(hint):
+            remedy += " in quotes: yes, no, on and off mean true and false in YAML"
+        raise ConfigError(origin, f"{place} is {value!r} ({type(value).__name__})", remedy)
+    element = _element(hint)
+    if isinstance(value, list) and element is not None:
+        for index, one in enumerate(value):
+            _check(one, element, f"{place}[{index}]", origin)
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -60,6 +81,20 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, origin or hint)
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+
+
+def _element(hint: Any) -> Any:
+    """The type of a list's elements; None where none is stated."""
+    lists = [option for option in _options(hint) if get_origin(option) is list]
+    return get_args(lists[0])[0] if lists else None
+
+
+def _takes_text(hint: Any) -> bool:
+    return str in _options(hint)
 
 
 def _spelled(hint: Any) -> str:

@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
 
+from coteach.cli import sample_data
 from coteach.cli.main import cli, main
 from coteach.data.samples import default_cache_dir
 
@@ -32,6 +34,22 @@ def test_it_says_where_the_data_is_and_what_it_did(cache):
     assert results[0].output == f"nc-landcover: prepared (it was not there)\n{paths}"
     assert results[1].output == f"nc-landcover: already there\n{paths}"
     assert results[2].output == f"nc-landcover: prepared (--force was given)\n{paths}"
+
+
+def test_a_bar_moves_while_it_is_fetched_and_quiet_says_nothing(cache, monkeypatch):
+    labels = []
+
+    @contextmanager
+    def track(total, label):
+        labels.append((total, label))
+        yield
+
+    monkeypatch.setattr(sample_data, "track", track)
+    result = CliRunner().invoke(cli, ["data", "nc-landcover", "--quiet"])
+    assert (result.exit_code, result.output) == (0, "")
+    assert labels == [(None, "fetching nc-landcover")]
+    CliRunner().invoke(cli, ["data", "nc-landcover"])
+    assert len(labels) == 1  # nothing to fetch
 
 
 def test_another_folder(cache, tmp_path):

@@ -142,7 +142,7 @@ def test_without_a_reference_it_is_the_argmax_of_p_soft(run_dir, nc_landcover, t
         ({}, ["+trainer.max_epoch=3"], "trainer.max_epochs"),
         ({}, ["optimizer._target_=torch.optim.AdmW"], "AdamW"),
         ({}, ["model._target_=os.system"], "allowed package"),
-        ({}, ["+model.clases=4"], "did you mean 'classes'"),
+        ({}, ["+model.clases=4"], "did you mean classes?"),
         ({"num_classes": 5, "class_names": None}, [], "4 classes"),
         ({}, ["+method.lamda_reg=0"], "lambda_reg"),
         ({}, ["train_dataset.input_csv_path=none.csv"], "none.csv"),

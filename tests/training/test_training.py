@@ -9,8 +9,9 @@ import torch
 from toys import ToyMaps, adam, toy_network, toy_run
 
 from coteach.errors import ConfigError, TrainingError
+from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.run import load_checkpoint, train
+from coteach.training.run import train
 from coteach.training.streams import LoaderOptions
 
 
@@ -56,11 +57,11 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, method):
 
 
 def test_a_finished_run_is_left_alone_and_another_configuration_refused(tmp_path):
-    last = train(toy_run(tmp_path, fingerprint="x"))
+    last = train(toy_run(tmp_path, identity={"lr": 1}))
     written = last.stat().st_mtime_ns
-    assert train(toy_run(tmp_path, fingerprint="x")).stat().st_mtime_ns == written
+    assert train(toy_run(tmp_path, identity={"lr": 1})).stat().st_mtime_ns == written
     with pytest.raises(TrainingError, match="another configuration"):
-        train(toy_run(tmp_path, fingerprint="y"))
+        train(toy_run(tmp_path, identity={"lr": 2}))
 
 
 def test_loader_workers_draw_the_same_samples(tmp_path):
@@ -300,3 +301,36 @@ def test_a_run_goes_on_only_from_a_whole_checkpoint(tmp_path):
 def test_no_full_batch_is_no_training(tmp_path):
     with pytest.raises(ConfigError, match="drop_last"):
         train(toy_run(tmp_path, loader=LoaderOptions(batch_size=100, drop_last=True)))
+
+
+def test_the_validation_loss_is_the_mean_over_labelled_items(tmp_path):
+    class Partly(ToyMaps):
+        """The second half of the samples has labels in one row of pixels only."""
+
+        def plain(self, index):
+            sample = super().plain(index)
+            if index >= 2:
+                sample["mask"]["mask"][:, 1:] = 0.5
+                sample["mask"]["w_conf"][:, 1:] = 0
+            return sample
+
+    # A rate of zero: the weights in the checkpoint are those that were validated.
+    run = toy_run(
+        tmp_path,
+        "supervised",
+        make_optimizer=lambda p: torch.optim.SGD(p, lr=0.0),
+        datasets={"train": ToyMaps(), "val": Partly(4, noise=0)},
+        loader=LoaderOptions(batch_size=2),
+        options={"max_epochs": 1},
+    )
+    train(run)
+    network = run.method.networks["a"].eval()
+    total = count = 0.0
+    for index in range(4):
+        sample = run.datasets["val"].plain(index)
+        losses = -(sample["mask"]["mask"] * network(sample["image"][None])[0].log_softmax(0)).sum(0)
+        labelled = sample["mask"]["w_conf"][0] > 0
+        total += (losses * sample["mask"]["w_conf"][0])[labelled].sum().item()
+        count += labelled.sum().item()
+    assert count == 2 * 64 + 2 * 8
+    assert figures(tmp_path, "val/loss") == pytest.approx([total / count], rel=1e-5)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ class RunConfig:
         scheduler: made once an optimizer; ``interval`` is ``epoch`` or ``step``.
         data_loader: batch size and workers, see ``coteach.training.streams.LoaderOptions``.
         trainer: length, precision and so on, see ``coteach.training.options.TrainerOptions``.
+        metrics: name -> torchmetrics metric of classes, ``_target_`` and its arguments: a figure ``val/<name>`` more.
         class_names: names by code, for tables and maps.
         class_colors: colours by code, ``#rrggbb``, for maps and charts.
         output_dir: folder of the run.
@@ -47,6 +47,7 @@ class RunConfig:
     scheduler: Node | None = None
     data_loader: Node = field(default_factory=dict)
     trainer: Node = field(default_factory=dict)
+    metrics: Node = field(default_factory=dict)
     class_names: list[str] | None = None
     class_colors: list[str] | None = None
     output_dir: str = "runs/run"
@@ -73,27 +74,17 @@ class RunConfig:
                 content[key]["input_csv_path"] = str(Path(content[key]["input_csv_path"]).resolve())
         return content
 
-    def fingerprint(self) -> str:
-        """Identifies what is trained, the tables' content included; the folder it is written to does not matter."""
-        content = {key: value for key, value in self.portable().items() if key != "output_dir"}
-        for key in ("train_dataset", "val_dataset"):
-            table = Path((content[key] or {}).get("input_csv_path", ""))
-            if table.is_file():  # another split under the same name is another run
-                content[f"{key} table"] = sha256(table.read_bytes()).hexdigest()
-        return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Compose a YAML file with overrides (``optimizer.lr=3e-4``) and check it.
 
     Args:
         path: the YAML file; its ``defaults`` list is looked up beside it.
-        overrides: in Hydra's grammar.
+        overrides: in Hydra's grammar; a key that the file lacks needs no ``+``.
 
     Raises:
         ConfigError: the file is missing or malformed, an override does not parse, or a key is unknown.
     """
-    from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -104,9 +95,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     if path.suffix != ".yaml":
         raise ConfigError(str(path), f"the ending {path.suffix!r} is not .yaml", "rename it")
     try:
-        with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
-            composed = compose(path.stem, list(overrides))
-        content = OmegaConf.to_container(composed, resolve=True)
+        content = OmegaConf.to_container(_compose(path, overrides), resolve=True)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(str(path), cause, "correct the file or the override") from error
@@ -115,6 +104,22 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
             str(path), "is not a mapping of keys to values", "start from an example configuration"
         )
     return parse_config({str(key): value for key, value in content.items()}, str(path))
+
+
+def _compose(path: Path, overrides: Sequence[str]) -> Any:
+    """Hydra's composition; a key that the file lacks may be given, for the schema says what is a key."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import ConfigCompositionException
+
+    try:
+        with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
+            return compose(path.stem, list(overrides))
+    except ConfigCompositionException as error:
+        missing = re.search("Could not override '([^']+)'", str(error))
+        known = [f"++{o}" if missing and o.startswith(f"{missing[1]}=") else o for o in overrides]
+        if known == list(overrides):
+            raise
+    return _compose(path, known)
 
 
 def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:

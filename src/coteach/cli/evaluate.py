@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from coteach.cli.output import Verbosity, say, verbosity
+from coteach.cli.progress import track
+from coteach.errors import ConfigError, OptionError
+from coteach.schema import nearest
+
 if TYPE_CHECKING:
+    from coteach.cli.config import Node, RunConfig
     from coteach.report.metrics import Accuracy
     from coteach.training.inference import TilePrediction
 
@@ -49,34 +56,65 @@ def evaluate(
     from coteach.cli.config import load_config
     from coteach.cli.runs import CONFIG_FILE, load_trained
     from coteach.cli.targets import TargetResolver
-    from coteach.errors import ConfigError, OptionError
     from coteach.files import write_json
     from coteach.report.tables import print_accuracy
-    from coteach.training.run import checkpoint_path
+    from coteach.training.checkpoints import checkpoint_path
 
-    if reference is not None and reference_key is not None:
-        raise OptionError("--reference", "contradicts --reference-key", "give one of them")
+    check_one_reference(reference, reference_key)
     config = load_config(run_dir / CONFIG_FILE)
-    node = {
-        "test_dataset": config.test_dataset,
-        "val_dataset": config.val_dataset,
-        "train_dataset": config.train_dataset,
-    }.get(dataset)
-    if node is None:
-        raise ConfigError(str(run_dir / CONFIG_FILE), f"no {dataset}", "give one with --dataset that it has")
+    node = dataset_node(config, dataset, str(run_dir / CONFIG_FILE))
     resolver = TargetResolver(allow_target)
     method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint))
     built = resolver.build(node, "dataset", dataset)
-    accuracy = measure(method, built, reference=reference, reference_key=reference_key)
+    with track(len(built), "windows") as advance:
+        accuracy = measure(method, built, reference=reference, reference_key=reference_key, advance=advance)
     names = config.class_names or [f"class {c}" for c in range(config.num_classes)]
-    print_accuracy(accuracy, names, f"{run_dir.name} ({dataset}, {checkpoint})")
+    if verbosity() > Verbosity.QUIET:
+        print_accuracy(accuracy, names, f"{run_dir.name} ({dataset}, {checkpoint})")
     path = output or run_dir / "evaluation.json"
     write_json(path, {"dataset": dataset, "checkpoint": checkpoint, **accuracy.as_dict(names)})
-    click.echo(f"written: {path}")
+    say(f"written: {path}")
+
+
+def check_one_reference(reference: Path | None, reference_key: str | None) -> None:
+    """Refuse two references at once.
+
+    Raises:
+        OptionError: both are given.
+    """
+    if reference is not None and reference_key is not None:
+        raise OptionError("--reference", "contradicts --reference-key", "give one of them")
+
+
+def dataset_node(config: RunConfig, key: str, origin: str) -> Node:
+    """The data set of a configuration that is called ``key``.
+
+    Raises:
+        ConfigError: it has none of that name.
+    """
+    nodes: dict[str, Node | None] = {
+        "test_dataset": config.test_dataset,
+        "val_dataset": config.val_dataset,
+        "train_dataset": config.train_dataset,
+    }
+    node = nodes.get(key)
+    if node is None:
+        had = [name for name, one in nodes.items() if one is not None]
+        raise ConfigError(origin, f"no {key}", f"{nearest(key, had)} (--dataset)")
+    return node
+
+
+def _silent(windows: int) -> None:
+    """Nobody follows the progress."""
 
 
 def measure(
-    method: Any, dataset: Any, *, reference: Path | None = None, reference_key: str | None = None
+    method: Any,
+    dataset: Any,
+    *,
+    reference: Path | None = None,
+    reference_key: str | None = None,
+    advance: Callable[[int], None] = _silent,
 ) -> Accuracy:
     """Accuracy of a trained method on a windowed data set.
 
@@ -86,20 +124,36 @@ def measure(
         reference: one raster for all images, warped to each by nearest neighbour.
         reference_key: column of the data set's table with each row's raster. Without either the reference is
             the argmax of P_soft.
+        advance: called with the number of windows that are done.
 
     Raises:
         InputError: the reference covers no pixel.
+        ConfigError: the method was trained on other images.
     """
     import numpy as np
 
     from coteach.report.metrics import Accuracy, confusion_matrix
     from coteach.training.inference import predict_tiles
+    from coteach.training.rehearsal import misfit
 
+    sample = dataset.plain(0)["image"][None].to(next(method.parameters()).device)
+    cause = misfit(method.predict, sample, dataset.num_classes)
+    if cause is not None:
+        raise ConfigError("the model", cause, "evaluate on images like those it was trained on")
     confusion = np.zeros((dataset.num_classes, dataset.num_classes), np.int64)
-    for tile in predict_tiles(method, dataset):
+    for tile in predict_tiles(method, dataset, advance=advance):
         codes = _reference_codes(tile, dataset, reference, reference_key)
         confusion += confusion_matrix(codes, tile.classes, dataset.num_classes)
     return Accuracy.of(confusion)
+
+
+def reference_of(image: Path, dataset: Any, reference: Path | None, reference_key: str | None) -> Path | None:
+    """The reference raster of an image; None means the argmax of its P_soft."""
+    if reference_key is None:
+        return reference
+    row = next(i for i in range(len(dataset)) if dataset.location(i)[0] == image)
+    path: Path = dataset.path_of(row, reference_key)
+    return path
 
 
 def _reference_codes(
@@ -112,9 +166,7 @@ def _reference_codes(
     from coteach.rasters.grid import Grid
     from coteach.rasters.read import read_image
 
-    if reference_key is not None:
-        row = next(i for i in range(len(dataset)) if dataset.location(i)[0] == tile.image)
-        reference = dataset.path_of(row, reference_key)
+    reference = reference_of(tile.image, dataset, reference, reference_key)
     if reference is None:
         return np.where(tile.covered, tile.labels, -1)
     codes = tile.window.cut(read_codes(reference, Grid.of(tile.image), dataset.num_classes))

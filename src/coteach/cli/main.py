@@ -15,11 +15,14 @@ from coteach.errors import CoteachError
 # command -> (module, attribute, one line for --help). The module is imported only when its command runs.
 _COMMANDS = {
     "build-soft-labels": ("soft_labels", "build", "Several label maps -> P_soft and W_conf rasters."),
+    "check": ("check", "check", "All that is wrong with a sources table and its files, at once."),
     "completion": ("completion", "completion", "Shell script that completes commands, options and paths."),
     "data": ("sample_data", "data", "Fetch sample data."),
     "demo": ("demo", "demo", "The whole job on real data: one table of all variants."),
     "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
     "generate-training-csv": ("split", "generate", "Manifest -> train, val and test CSV."),
+    "predict": ("predict", "predict", "Class maps of whole scenes by a trained run."),
+    "report": ("report", "report", "One HTML page that shows and compares runs."),
     "train": ("train", "train", "Train a model from a YAML configuration."),
 }
 

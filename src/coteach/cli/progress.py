@@ -50,7 +50,8 @@ def track(total: int | None, label: str) -> Iterator[Callable[..., None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    # what is printed meanwhile appears above the bar, unless it goes elsewhere
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty()) as bar:
         task = bar.add_task(label, total=total)
 
         def advance(n: int = 1) -> None:

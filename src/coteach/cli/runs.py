@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from coteach.cli.config import Node, RunConfig, to_yaml
+from coteach.cli.identity import run_identity
+from coteach.cli.rehearse import rehearse_network, rehearse_optimizer
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
 from coteach.methods.base import Method, TaskInfo
-from coteach.methods.discovery import create_method
+from coteach.methods.discovery import create_method, discover_methods
 from coteach.schema import checked
+from coteach.training.checkpoints import first_difference, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.run import TrainingRun, load_checkpoint, method_weights
+from coteach.training.run import TrainingRun
 from coteach.training.streams import LoaderOptions
 
 CONFIG_FILE = "config.yaml"
 
 
 def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) -> TrainingRun:
-    """Build everything a run needs; nothing is trained or written yet.
+    """Build everything a run needs, and try each part once; nothing is trained or written yet.
 
     Args:
         config: checked.
@@ -29,17 +33,18 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         progress: show a progress bar.
 
     Raises:
-        ConfigError: something cannot be built.
+        ConfigError: something cannot be built, or the parts do not fit each other.
     """
-    datasets = {"train": resolver.build(config.train_dataset, "dataset", "train_dataset")}
-    if config.val_dataset is not None:
-        datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
-    for place, dataset in datasets.items():
-        _check_classes(dataset, config.num_classes, f"{place}_dataset")
+    method = _method(config)
+    loader = checked(LoaderOptions, config.data_loader, "data_loader.", "configuration")
+    options = checked(TrainerOptions, config.trainer, "trainer.", "configuration")
+    datasets = _datasets(config, resolver)
     scheduler = _scheduler(config.scheduler, resolver)
-    _rehearse(config, resolver, scheduler)
-    return TrainingRun(
-        method=_method(config),
+    made = rehearse_optimizer(config, resolver, scheduler)
+    if isinstance(made, ReduceLROnPlateau):
+        _check_plateau(config, scheduler, options)
+    run = TrainingRun(
+        method=method,
         make_network=lambda: resolver.build(config.model, "model", "model"),
         make_optimizer=lambda parameters: resolver.build(
             config.optimizer, "optimizer", "optimizer", parameters
@@ -49,12 +54,17 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         output_dir=Path(config.output_dir),
         seed=config.seed,
         scheduler=scheduler,
-        loader=checked(LoaderOptions, config.data_loader, "data_loader.", "configuration"),
-        options=checked(TrainerOptions, config.trainer, "trainer.", "configuration"),
-        fingerprint=config.fingerprint(),
+        loader=loader,
+        options=options,
+        metrics={
+            name: resolver.build(node, "metric", f"metrics.{name}") for name, node in config.metrics.items()
+        },
+        identity=run_identity(config, method=method, trainer=options, loader=loader, datasets=datasets),
         files={CONFIG_FILE: to_yaml(config.portable())},
         progress=progress,
     )
+    rehearse_network(run, _method(config), config.model, resolver)
+    return run
 
 
 def load_trained(config: RunConfig, resolver: TargetResolver, checkpoint: Path) -> Method:
@@ -68,16 +78,21 @@ def load_trained(config: RunConfig, resolver: TargetResolver, checkpoint: Path) 
     Raises:
         ConfigError: the weights belong to another network.
     """
+    content = load_checkpoint(checkpoint)
+    weights = method_weights(content)
     method = _method(config)
-    info = TaskInfo(num_classes=config.num_classes, num_items=0, seed=config.seed)
-    method.setup(lambda: resolver.build(config.model, "model", "model"), info)
-    try:
-        method.load_state_dict(method_weights(load_checkpoint(checkpoint)))
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+    num_items: int = content["coteach"].get("task", {}).get("num_items", 0)
+    info = TaskInfo(num_classes=config.num_classes, num_items=num_items, seed=config.seed)
+    from_random = resolver.without_pretrained()  # the checkpoint's weights replace them
+    method.setup(lambda: from_random.build(config.model, "model", "model"), info)
+    difference = first_difference(weights, method.state_dict())
+    if difference is not None:
         raise ConfigError(
-            str(checkpoint), f"weights of another model: {first}", "use the model it was trained with"
-        ) from error
+            str(checkpoint),
+            f"weights of another model: {difference}",
+            "use the model and the method it was trained with (config.yaml of its run)",
+        )
+    method.load_state_dict(weights)
     return method.eval()
 
 
@@ -85,31 +100,42 @@ def _method(config: RunConfig) -> Method:
     options = dict(config.method)
     name = options.pop("name", None)
     if name is None:
-        raise ConfigError("method", "no name", "add name: supervised, soft_label or co_teaching")
+        raise ConfigError("method", "no name", f"add name: {', '.join(sorted(discover_methods()))}")
     return create_method(str(name), options)
+
+
+def _datasets(config: RunConfig, resolver: TargetResolver) -> dict[str, Any]:
+    datasets = {"train": resolver.build(config.train_dataset, "dataset", "train_dataset")}
+    if config.val_dataset is not None:
+        datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
+    for source, dataset in datasets.items():
+        found = getattr(dataset, "num_classes", config.num_classes)
+        if found != config.num_classes:
+            cause = f"its labels have {found} classes, num_classes is {config.num_classes}"
+            raise ConfigError(f"{source}_dataset", cause, "make them agree")
+    return datasets
 
 
 def _scheduler(node: Node | None, resolver: TargetResolver) -> SchedulerOptions | None:
     if node is None:
         return None
-    node = dict(node)
-    interval = node.pop("interval", "epoch")
+    arguments = {key: value for key, value in node.items() if key != "interval"}
     return SchedulerOptions(
-        make=lambda optimizer: resolver.build(node, "scheduler", "scheduler", optimizer), interval=interval
+        make=lambda optimizer: resolver.build(
+            arguments, "scheduler", "scheduler", optimizer, beside=["interval"]
+        ),
+        interval=node.get("interval", "epoch"),
     )
 
 
-def _rehearse(config: RunConfig, resolver: TargetResolver, scheduler: SchedulerOptions | None) -> None:
-    """Make an optimizer and its schedule for a stand-in parameter: bad values show before anything is trained."""
-    stand_in = [torch.nn.Parameter(torch.zeros(1))]
-    optimizer = resolver.build(config.optimizer, "optimizer", "optimizer", stand_in)
-    if scheduler is not None:
-        scheduler.make(optimizer)
-
-
-def _check_classes(dataset: Any, num_classes: int, place: str) -> None:
-    found = getattr(dataset, "num_classes", num_classes)
-    if found != num_classes:
-        raise ConfigError(
-            place, f"its labels have {found} classes, num_classes is {num_classes}", "make them agree"
-        )
+def _check_plateau(config: RunConfig, scheduler: SchedulerOptions | None, options: TrainerOptions) -> None:
+    """It looks at a figure of validation after each epoch: both must be there."""
+    needs: Mapping[str, bool] = {
+        "give a val_dataset": config.val_dataset is not None,
+        "set scheduler.interval: epoch": scheduler is not None and scheduler.interval == "epoch",
+        "set trainer.check_val_every_n_epoch: 1": options.check_val_every_n_epoch == 1,
+    }
+    for remedy, met in needs.items():
+        if not met:
+            cause = f"ReduceLROnPlateau looks at {options.monitor} of the validation after each epoch"
+            raise ConfigError("scheduler", cause, remedy)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from coteach.cli.output import say
+from coteach.cli.output import detail, say
 from coteach.cli.progress import shows_progress
+
+if TYPE_CHECKING:
+    from coteach.training.run import TrainingRun
 
 
 @click.command(
@@ -22,7 +26,7 @@ Run again after an interruption, it goes on where it was.""",
 )
 def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
     """Train a model from the YAML file CONFIG; OVERRIDES are key=value."""
-    from coteach.cli.config import load_config
+    from coteach.cli.config import load_config, to_yaml
 
     loaded = load_config(config, overrides)
 
@@ -30,5 +34,17 @@ def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...
     from coteach.cli.targets import TargetResolver
     from coteach.training.run import train as run_training
 
+    detail(to_yaml(loaded.portable()).rstrip())
     run = build_run(loaded, TargetResolver(allow_target), progress=shows_progress())
+    detail(_summary(run))
     say(f"trained: {run_training(run)}")
+
+
+def _summary(run: TrainingRun) -> str:
+    """What is trained on what, in one line."""
+    samples = ", ".join(f"{len(dataset)} to {source}" for source, dataset in run.datasets.items())
+    networks = len(run.method.trained)
+    return (
+        f"{run.method.name}: {networks} network{'s' if networks > 1 else ''}, {run.num_classes} classes, "
+        f"samples: {samples}; seed {run.seed}, folder {run.output_dir}"
+    )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from typing import Any
 
 from coteach import methods
-from coteach.errors import ConfigError, CoteachError
+from coteach.errors import ConfigError, OptionError
 from coteach.methods.base import Method
+from coteach.schema import checked, nearest
 
 _NOT_METHODS = {"base", "discovery"}
 _GROUP = "coteach.methods"
@@ -65,22 +64,15 @@ def create_method(name: str, options: Mapping[str, Any]) -> Method:
         options: field -> value; the others keep their defaults.
 
     Raises:
-        ConfigError: no such method, or no such field; the nearest name is given.
+        ConfigError: no such method or no such field (the nearest name is given), or a value is of another type or
+            out of range.
     """
     known = discover_methods()
     if name not in known:
-        raise ConfigError("method.name", f"unknown method {name!r}", _nearest(name, known))
+        raise ConfigError("method.name", f"unknown method {name!r}", nearest(name, known))
     method = known[name]
-    names = [f.name for f in fields(method.config_type)]
-    for key in options:
-        if key not in names:
-            raise ConfigError(f"method.{key}", f"{name} has no such option", _nearest(key, names))
     try:
-        return method(method.config_type(**options))  # type: ignore[call-arg]  # every method takes its config
-    except CoteachError as error:
+        config: Any = checked(method.config_type, options, "method.", f"method {name}")
+        return method(config)  # type: ignore[call-arg]  # every method takes its config
+    except OptionError as error:
         raise ConfigError(f"method.{error.thing}", error.cause, error.remedy) from error
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(sorted(known))}"

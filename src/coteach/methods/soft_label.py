@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
+from coteach.errors import OptionError
 from coteach.losses.soft_cross_entropy import Normalisation, SoftLabelWeightedCELoss
 from coteach.methods.base import LabelMethod, Step
 from coteach.types import Batch, LossTerms
@@ -20,9 +21,16 @@ class SoftLabelConfig:
 
     Args:
         normalize_by: divide the weighted loss by the number of labelled ``items`` or by the sum of ``weights``.
+
+    Raises:
+        OptionError: it is neither.
     """
 
     normalize_by: Normalisation = "items"
+
+    def __post_init__(self) -> None:
+        if self.normalize_by not in get_args(Normalisation):
+            raise OptionError("normalize_by", f"{self.normalize_by!r} is unknown", "use 'items' or 'weights'")
 
 
 class SoftLabel(LabelMethod):

@@ -13,6 +13,7 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
+from coteach.errors import OptionError
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import LabelMethod, Step
@@ -25,9 +26,16 @@ class SupervisedConfig:
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
+
+    Raises:
+        OptionError: it is out of range.
     """
 
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing <= 1:
+            raise OptionError("label_smoothing", f"{self.label_smoothing} is not in [0, 1]", "give a share")
 
 
 class Supervised(LabelMethod):

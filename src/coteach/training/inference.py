@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from coteach.methods.base import Method
 from coteach.rasters.grid import Window
 
 
+@runtime_checkable
 class WindowedDataset(Protocol):
     """What prediction needs of a data set: samples, and where each one lies."""
 
@@ -56,8 +57,17 @@ class TilePrediction:
         return codes
 
 
+def _silent(samples: int) -> None:
+    """Nobody follows the progress."""
+
+
 def predict_tiles(
-    method: Method, dataset: WindowedDataset, *, batch_size: int = 8, device: torch.device | None = None
+    method: Method,
+    dataset: WindowedDataset,
+    *,
+    batch_size: int = 8,
+    device: torch.device | None = None,
+    advance: Callable[[int], None] = _silent,
 ) -> Iterator[TilePrediction]:
     """Predict every sample of a data set and put the windows of an image together.
 
@@ -66,6 +76,7 @@ def predict_tiles(
         dataset: its samples' windows.
         batch_size: samples at once.
         device: where to compute; None means where the method's weights are.
+        advance: called with the number of samples that are done.
 
     Yields:
         One prediction an image, in order of their paths.
@@ -90,7 +101,9 @@ def predict_tiles(
                 place.cut(total)[...] += one
                 place.cut(count)[...] += 1
                 place.cut(labels)[...] = _labels(sample["mask"])
-        yield TilePrediction(image, whole, total / np.maximum(count, 1), count > 0, labels)
+            advance(len(part))
+        total /= np.maximum(count, 1)
+        yield TilePrediction(image, whole, total, count > 0, labels)
 
 
 def _labels(mask: Mapping[str, Tensor]) -> Int64[np.ndarray, "h w"]:

@@ -1,32 +1,33 @@
 """The one LightningModule that trains any Method.
 
 Optimisation is manual, because a method may have several networks: their graphs are disjoint, so one backward
-of the summed losses serves all of them (and DDP), then each optimizer steps. One gradient scaler for all:
-unscale all, step all, update once. Lightning refuses accumulation and clipping in this mode; both are done here.
+of the summed losses serves all of them (and DDP), then each optimizer steps. Lightning refuses accumulation and
+clipping in this mode; both are done here.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
+from torchmetrics import MetricCollection
 
 from coteach.data.keyed import EpochSampler
 from coteach.errors import TrainingError
 from coteach.methods.base import Method, Step, Stream
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.streams import LoaderOptions, StreamLoader, make_loader
+from coteach.training.stepper import Stepper
+from coteach.training.streams import LoaderOptions, StreamLoader, make_loader, move_batch
 from coteach.types import Batch
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
-_DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class MethodModule(L.LightningModule):
@@ -34,24 +35,30 @@ class MethodModule(L.LightningModule):
 
     Args:
         method: set up, with its networks.
+        metrics: figures of validation.
         datasets: source name -> data set; ``train`` is required, ``val`` is what validation runs on.
         make_optimizer: parameters -> optimizer; called once a trained network.
         scheduler: the learning-rate schedule, made once an optimizer; None keeps the rate constant.
         loader: how samples are loaded.
         options: precision, accumulation, clipping, length.
+        task: what checkpoints say of the data: ``num_bands``, ``num_items``, ``num_classes``.
         seed: seed of the run.
+        seconds: for how long earlier sessions have trained, up to the checkpoint that is gone on from.
     """
 
     def __init__(
         self,
         *,
         method: Method,
+        metrics: MetricCollection,
         datasets: Mapping[str, Any],
         make_optimizer: OptimizerFactory,
         scheduler: SchedulerOptions | None,
         loader: LoaderOptions,
         options: TrainerOptions,
+        task: Mapping[str, int | None],
         seed: int,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -61,12 +68,18 @@ class MethodModule(L.LightningModule):
         self.scheduler = scheduler
         self.loader = loader
         self.options = options
+        self.task = task
         self.seed = seed
+        self._started = time.perf_counter() - seconds
         self.batches_seen = 0
         self._streams: StreamLoader | None = None
-        device = "cuda" if options.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-        self.scaler = torch.amp.GradScaler(device, enabled=options.precision == "16-mixed")
-        self.val_metrics = method.make_metrics()
+        self.stepper = Stepper(options)
+        self.val_metrics = metrics
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training so far, over all sessions."""
+        return time.perf_counter() - self._started
 
     # -- data -------------------------------------------------------------------------------------------------
 
@@ -118,14 +131,8 @@ class MethodModule(L.LightningModule):
         return self._to_device(batch)
 
     def _to_device(self, batch: Batch) -> Batch:
-        def move(value: Any) -> Any:
-            return super(MethodModule, self).transfer_batch_to_device(value, self.device, 0)
-
-        return Batch(
-            ids=move(batch.ids),
-            views=tuple(move(view) for view in batch.views),
-            targets=tuple(move(target) for target in batch.targets),
-            extra=batch.extra,
+        return move_batch(
+            batch, lambda value: super(MethodModule, self).transfer_batch_to_device(value, self.device, 0)
         )
 
     # -- optimisation -----------------------------------------------------------------------------------------
@@ -145,11 +152,11 @@ class MethodModule(L.LightningModule):
     def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
         """One batch of every stream: losses, one backward, and a step of every optimizer when it is due."""
         step = Step(epoch=self.current_epoch, index=self.batches_seen, seed=self.seed)
-        with self._autocast():
+        with self.stepper.autocast(self.device):
             terms = self.method.losses(batches, step)
             loss = terms.total()
         self._refuse_nonfinite(loss, batches)
-        self.manual_backward(self.scaler.scale(loss / self.options.accumulate_grad_batches))
+        self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
         if (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx):
             self._step_optimizers()
             self.method.after_step(step)
@@ -162,10 +169,6 @@ class MethodModule(L.LightningModule):
         shared = {f"shared/{term}": v.detach() for term, v in terms.shared.items()}
         figures = {f"train/{key}": value for key, value in (own | shared | dict(terms.logs)).items()}
         self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = _DTYPES.get(self.options.precision)
-        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
 
     def _is_last(self, batch_idx: int) -> bool:
         assert self._streams is not None
@@ -184,16 +187,8 @@ class MethodModule(L.LightningModule):
             )
 
     def _step_optimizers(self) -> None:
-        optimizers = self._listed(self.optimizers())
-        for optimizer, name in zip(optimizers, self.method.trained, strict=True):
-            self.scaler.unscale_(optimizer)
-            if self.options.gradient_clip_val is not None:
-                clip_grad_norm_(self.method.networks[name].parameters(), self.options.gradient_clip_val)
-        for optimizer in optimizers:
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        for optimizer in optimizers:
-            optimizer.zero_grad()
+        networks = [self.method.networks[name] for name in self.method.trained]
+        self.stepper.step(self._listed(self.optimizers()), networks)
         self._step_schedulers("step")
 
     def _step_schedulers(self, interval: str) -> None:
@@ -225,11 +220,11 @@ class MethodModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 -- Lightning's signature
         """The method's own loss and figures."""
-        with self._autocast():
+        with self.stepper.autocast(self.device):
             prediction = self.method.predict(batch.inputs)
         self.method.update_metrics(self.val_metrics, prediction, batch)
         loss = self.method.validation_loss(prediction, batch)
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch.ids))
+        self.log("val/loss", loss, on_epoch=True, batch_size=self.method.validation_weight(batch))
 
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
@@ -242,9 +237,15 @@ class MethodModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What Lightning does not know of."""
-        checkpoint["coteach"] = {"batches_seen": self.batches_seen, "scaler": self.scaler.state_dict()}
+        checkpoint["coteach"] = {
+            "epochs": self.current_epoch + 1,
+            "batches_seen": self.batches_seen,
+            "seconds": self.seconds,
+            "scaler": self.stepper.scaler.state_dict(),
+            "task": dict(self.task),
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the run was."""
         self.batches_seen = checkpoint["coteach"]["batches_seen"]
-        self.scaler.load_state_dict(checkpoint["coteach"]["scaler"])
+        self.stepper.scaler.load_state_dict(checkpoint["coteach"]["scaler"])

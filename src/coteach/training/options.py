@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from coteach.errors import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+_EPOCHS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +37,9 @@ class TrainerOptions:
     """Length, precision, accumulation and clipping of a run.
 
     Args:
-        max_epochs: epochs, >= 1.
-        max_steps: batches after which the run ends, whatever the epoch; None means no limit.
+        max_epochs: epochs, >= 1; None means 20, or no limit where ``max_steps`` is given.
+        max_steps: batches after which the run ends, whatever the epoch; None means no limit. If it goes on later, with
+            a higher number, it does so with the next epoch.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (with one gradient scaler for all networks).
         accumulate_grad_batches: batches whose gradients are averaged before the optimizers step, >= 1.
         gradient_clip_val: largest norm of the gradient of each network; None does not clip.
@@ -47,11 +49,11 @@ class TrainerOptions:
         log_every_n_steps: batches between two lines in the step log.
         check_val_every_n_epoch: epochs between two validations.
         monitor: figure that decides which checkpoint is the best.
-        monitor_mode: whether the best is the ``min`` or the ``max``.
+        monitor_mode: whether the best is the ``min`` or the ``max``; None goes by the figure: ``min`` for the loss.
         deterministic: refuse operations that give other numbers from run to run.
     """
 
-    max_epochs: int = 20
+    max_epochs: int | None = None
     max_steps: int | None = None
     precision: Precision = "32-true"
     accumulate_grad_batches: int = 1
@@ -62,16 +64,16 @@ class TrainerOptions:
     log_every_n_steps: int = 10
     check_val_every_n_epoch: int = 1
     monitor: str = "val/loss"
-    monitor_mode: Literal["min", "max"] = "min"
+    monitor_mode: Literal["min", "max"] | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "accumulate_grad_batches", "log_every_n_steps", "check_val_every_n_epoch"):
+        for name in ("accumulate_grad_batches", "log_every_n_steps", "check_val_every_n_epoch"):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f"trainer.{name}", f"{getattr(self, name)} is below 1", "give a positive number"
                 )
-        for name in ("max_steps", "gradient_clip_val"):
+        for name in ("max_epochs", "max_steps", "gradient_clip_val"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(
@@ -83,7 +85,17 @@ class TrainerOptions:
                 f"{self.precision!r} is unknown",
                 f"use one of {', '.join(get_args(Precision))}",
             )
-        if self.monitor_mode not in ("min", "max"):
+        if self.monitor_mode not in ("min", "max", None):
             raise ConfigError(
                 "trainer.monitor_mode", f"{self.monitor_mode!r} is unknown", "use 'min' or 'max'"
             )
+
+    @property
+    def epoch_limit(self) -> int | None:
+        """After how many epochs the run ends; None means that ``max_steps`` alone decides."""
+        return _EPOCHS if self.max_epochs is None and self.max_steps is None else self.max_epochs
+
+    def is_reached(self, epochs: int, batches: int) -> bool:
+        """Whether a run that came this far is finished."""
+        enough_batches = self.max_steps is not None and batches >= self.max_steps
+        return enough_batches or (self.epoch_limit is not None and epochs >= self.epoch_limit)

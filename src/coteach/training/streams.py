@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,3 +116,18 @@ class StreamLoader:
 def _repeat(loader: DataLoader[Any]) -> Iterator[Batch]:
     while True:
         yield from loader
+
+
+def move_batch(batch: Batch, move: Callable[[Any], Any]) -> Batch:
+    """A batch whose tensors have been moved; what is not for the networks stays.
+
+    Args:
+        batch: any.
+        move: tensors, or containers of them -> the same on another device.
+    """
+    return Batch(
+        ids=move(batch.ids),
+        views=tuple(move(view) for view in batch.views),
+        targets=tuple(move(target) for target in batch.targets),
+        extra=batch.extra,
+    )

@@ -1,0 +1,86 @@
+"""What is said at the end of ``coteach build-soft-labels``."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+
+import click
+
+from coteach.cli.output import detail, say, warn
+from coteach.errors import IncompleteError
+from coteach.rasters.manifest import BuildReport
+
+_SHOWN = 20  # failures printed; all of them are in the file
+_LISTED = 8  # codes listed
+
+
+def print_report(report: BuildReport, listed: Container[str]) -> None:
+    """Print what was done, what was not used, and what failed.
+
+    Args:
+        report: of the build.
+        listed: ids of tiles of which an error is printed already.
+    """
+    _print_tiles(report)
+    _print_summary(report)
+    if report.unused:
+        warn(f"not used: {', '.join(report.unused)}; a label map votes if its column is a --lulc-key")
+    _print_failures(report, listed)
+
+
+def _print_tiles(report: BuildReport) -> None:
+    """What became of each tile, for ``--verbose``."""
+    for tile_id in report.built:
+        detail(f"{tile_id}: built")
+    for tile_id in report.up_to_date:
+        detail(f"{tile_id}: up to date")
+    for tile_id, _ in report.failures:
+        detail(f"{tile_id or 'a row without an id'}: failed")
+
+
+def _print_summary(report: BuildReport) -> None:
+    counts = f"{len(report.built)} built, {len(report.up_to_date)} up to date, {len(report.failures)} failed"
+    say(f"tiles: {counts}: {report.manifest}")
+    if report.pixels:
+        voted = report.pixels - report.no_vote
+        say(f"pixels without a vote: {report.no_vote / report.pixels:.2%}")
+        say(f"ties, given to the lowest code: {report.ties / max(voted, 1):.2%} of pixels with a vote")
+
+
+def _print_failures(report: BuildReport, listed: Container[str]) -> None:
+    """Print the failures of tiles of which no error is listed yet."""
+    errors = [error for tile_id, error in report.failures if tile_id not in listed]
+    for error in errors[:_SHOWN]:
+        click.echo(f"Failed: {error}", err=True)
+    if len(errors) > _SHOWN:
+        click.echo(f"and {len(errors) - _SHOWN} more", err=True)
+
+
+def check_complete(sources: Path, report: BuildReport, num_classes: int) -> None:
+    """End the command with an error unless all tiles are there and all codes are accounted for.
+
+    Raises:
+        IncompleteError: they are not.
+    """
+    codes = "; ".join(_listed(key, found, num_classes) for key, found in report.unknown.items())
+    if report.failures:
+        if codes:
+            warn(codes)
+        count = len(report.built) + len(report.up_to_date) + len(report.failures)
+        raise IncompleteError(
+            str(sources),
+            f"{len(report.failures)} of {count} tiles failed",
+            f"correct what {report.manifest.with_name('failures.csv')} lists and run it again; the rest is kept",
+        )
+    if codes:
+        remedy = "recode them, or name those that mean no vote with --ignore-code; all tiles are built"
+        raise IncompleteError(str(sources), codes, remedy)
+
+
+def _listed(key: str, codes: Mapping[int, int], num_classes: int) -> str:
+    """The unknown codes of a column in words, the most frequent first."""
+    most = sorted(codes.items(), key=lambda item: (-item[1], item[0]))[:_LISTED]
+    listed = ", ".join(f"{code} ({count} pixel{'s' * (count != 1)})" for code, count in most)
+    more = ", …" if len(codes) > _LISTED else ""
+    return f"{key} holds codes other than 0 to {num_classes - 1}, which did not vote: {listed}{more}"

@@ -1,0 +1,117 @@
+"""The checkpoints of a run: the best and the last, whole files that hold data only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from coteach.errors import TrainingError
+from coteach.files import whole_file
+
+FOLDER = "checkpoints"
+
+
+def checkpoint_path(run_dir: Path, which: str) -> Path:
+    """File of the ``best`` or ``last`` checkpoint of a run, or ``which`` itself if it is a file.
+
+    Raises:
+        TrainingError: there is no such checkpoint.
+    """
+    path = Path(which) if which.endswith(".ckpt") else run_dir / FOLDER / f"{which}.ckpt"
+    if not path.is_file():
+        raise TrainingError(
+            str(path), "no such checkpoint", "train first, or give best, last or a .ckpt file"
+        )
+    return path
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as data; code inside it is refused.
+
+    Raises:
+        TrainingError: the file is damaged or holds more than data.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrainingError(str(path), f"cannot be read: {cause}", "delete it to start over") from error
+    if not isinstance(content, dict) or "coteach" not in content:
+        raise TrainingError(str(path), "is no checkpoint of coteach", "give one that coteach train wrote")
+    return content
+
+
+def method_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The method's part of a checkpoint: what its ``load_state_dict`` takes."""
+    prefix = "method."
+    return {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+
+
+def first_difference(weights: Mapping[str, Any], own: Mapping[str, Any]) -> str | None:
+    """Why weights do not fit a model, by the first tensor that differs; None if they fit.
+
+    Args:
+        weights: of the checkpoint.
+        own: the model's ``state_dict``.
+    """
+    for name, value in own.items():
+        if name not in weights:
+            return f"it has no {name}"
+        if weights[name].shape != value.shape:
+            return f"{name} is {_size(weights[name])}, in the model {_size(value)}"
+    extra = next((name for name in weights if name not in own), None)
+    return None if extra is None else f"it has {extra}, the model has not"
+
+
+def _size(tensor: torch.Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "one number"
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Writes beside the file and renames: a run that is killed meanwhile keeps the old checkpoint."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:  # noqa: ARG002
+        """Write a checkpoint whole or not at all."""
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as partial:
+            torch.save(checkpoint, partial)
+
+
+class KeptCheckpoint(ModelCheckpoint):
+    """A checkpoint that is kept, the last or the best; it knows the best score also when the run's folder was moved.
+
+    Args:
+        run_dir: the run's folder.
+        monitor: figure of the best; None keeps the last.
+        mode: whether the best is the ``min`` or the ``max``.
+    """
+
+    def __init__(
+        self, run_dir: Path, monitor: str | None = None, mode: Literal["min", "max"] = "min"
+    ) -> None:
+        super().__init__(
+            run_dir / FOLDER,
+            filename="last" if monitor is None else "best",
+            monitor=monitor,
+            mode=mode,
+            save_on_train_epoch_end=monitor is None,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Lightning forgets the score when the folder is another: here the folder is the one the run lies in."""
+        moved = dict(state_dict)
+        for key in ("best_model_path", "last_model_path", "kth_best_model_path"):
+            moved[key] = self._here(moved[key])
+        moved["best_k_models"] = {self._here(path): score for path, score in moved["best_k_models"].items()}
+        super().load_state_dict(moved | {"dirpath": self.dirpath})
+
+    def _here(self, path: str) -> str:
+        assert self.dirpath is not None
+        return str(Path(self.dirpath) / Path(path).name) if path else path

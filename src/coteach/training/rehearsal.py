@@ -1,0 +1,122 @@
+"""Whether a network fits the images and classes it is meant for: one forward pass, and the fault in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from coteach.errors import CoteachError
+
+# How torch words a first layer that is made for another number of bands: (pattern, group with what it takes).
+_BANDS = (
+    (re.compile(r"to have (\d+) channels, but got (\d+) channels"), 1),
+    (re.compile(r"running_mean should contain (\d+) elements not (\d+)"), 2),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misfit:
+    """Why a network does not fit.
+
+    Args:
+        cause: in words, to be read after the network's name.
+        about: what does not fit: the image's ``bands``, the number of ``classes``, what it answers (``answer``), or
+            another thing.
+        has: the number of them that the network was made for; None if that is not known.
+        needs: the number that it should be made for.
+    """
+
+    cause: str
+    about: str = "other"
+    has: int | None = None
+    needs: int | None = None
+
+
+def misfit(
+    predict: Callable[[Float[Tensor, "batch bands ..."]], Any],
+    sample: Float[Tensor, "batch bands ..."],
+    num_classes: int,
+) -> str | None:
+    """Why a network cannot map ``sample`` to classes; None if it can.
+
+    Args:
+        predict: the network or a method's prediction; called once, without gradient.
+        sample: images.
+        num_classes: ``C``; each pixel is to get ``C`` numbers.
+
+    Example:
+        >>> misfit(torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 5, 8, 8), 4)
+        'takes images of 3 bands, these have 5'
+    """
+    found = find_misfit(predict, sample, num_classes, sample.shape[2:])
+    return None if found is None else found.cause
+
+
+def find_misfit(
+    predict: Callable[[Float[Tensor, "batch bands ..."]], Any],
+    sample: Float[Tensor, "batch bands ..."],
+    num_classes: int,
+    labelled: Sequence[int],
+) -> Misfit | None:
+    """As :func:`misfit`, with the numbers.
+
+    Args:
+        predict: as there.
+        sample: as there.
+        num_classes: as there.
+        labelled: shape of the labels of one image: ``(H, W)`` for a map, ``()`` for one label an image.
+    """
+    try:
+        with torch.no_grad():
+            scores = predict(sample)
+    except CoteachError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- networks come from anywhere
+        return _from_error(str(error) or type(error).__name__, sample)
+    return _from_scores(scores, sample, num_classes, tuple(labelled))
+
+
+def _from_error(message: str, sample: Float[Tensor, "batch bands ..."]) -> Misfit:
+    bands = sample.shape[1]
+    for pattern, group in _BANDS:
+        found = pattern.search(message)
+        if found and str(bands) in found.groups():  # else layers inside the network do not fit each other
+            takes = int(found[group])
+            cause = f"takes images of {takes} bands, these have {bands}"
+            return Misfit(cause=cause, about="bands", has=takes, needs=bands)
+    line = message.strip().splitlines()[0]
+    return Misfit(cause=f"cannot take {_extent(sample.shape[2:])} of {bands} bands: {line}")
+
+
+def _from_scores(
+    scores: Any, sample: Float[Tensor, "batch bands ..."], num_classes: int, labelled: tuple[int, ...]
+) -> Misfit | None:
+    if not isinstance(scores, Tensor):
+        given = f"a mapping of {', '.join(scores)}" if isinstance(scores, Mapping) else type(scores).__name__
+        return Misfit(cause=f"gives {given}, not one tensor of scores by class", about="answer")
+    shape = tuple(scores.shape)
+    if len(shape) < 2 or shape[0] != len(sample):
+        return Misfit(cause=f"gives a tensor of shape {shape} for {len(sample)} images", about="answer")
+    if shape[1] != num_classes:
+        cause = f"gives {shape[1]} classes, num_classes is {num_classes}"
+        return Misfit(cause=cause, about="classes", has=shape[1], needs=num_classes)
+    if shape[2:] != labelled:
+        cause = f"gives {_answer(shape[2:])} for images of {_extent(sample.shape[2:])}"
+        if labelled != tuple(sample.shape[2:]):
+            cause += f" with {_answer(labelled)} as label"
+        return Misfit(cause=cause)
+    return None
+
+
+def _answer(extent: Sequence[int]) -> str:
+    return f"maps of {_extent(extent)}" if extent else "one answer an image"
+
+
+def _extent(extent: Sequence[int]) -> str:
+    return f"{' x '.join(map(str, extent))} pixels" if extent else "images"

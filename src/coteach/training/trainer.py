@@ -1,0 +1,88 @@
+"""Lightning's ``Trainer`` as a run needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, LambdaCallback, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from coteach.data.keyed import stable_seed
+from coteach.errors import ConfigError
+from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
+from coteach.training.options import TrainerOptions
+
+
+def make_trainer(
+    folder: Path,
+    options: TrainerOptions,
+    *,
+    seed: int,
+    best: Literal["min", "max"] | None,
+    progress: bool,
+    after_epoch: Callable[[], None] | None,
+) -> L.Trainer:
+    """A trainer that keeps checkpoints and logs in the run's folder; nothing is written yet.
+
+    Args:
+        folder: of the run.
+        options: length, hardware and so on.
+        seed: of the run.
+        best: which of the monitored figure is the best; None keeps the last checkpoint only.
+        progress: show a progress bar.
+        after_epoch: called when an epoch has been trained.
+
+    Raises:
+        ConfigError: this computer has no such accelerator, devices or strategy.
+    """
+    # Whatever random number is drawn outside the keyed places is at least the same from run to run.
+    L.seed_everything(stable_seed(seed, "run") % 2**32, workers=True, verbose=False)
+    _check_hardware(options)
+    return L.Trainer(
+        max_epochs=-1 if options.epoch_limit is None else options.epoch_limit,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        strategy=options.strategy,
+        log_every_n_steps=options.log_every_n_steps,
+        check_val_every_n_epoch=options.check_val_every_n_epoch,
+        deterministic=options.deterministic,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        callbacks=_callbacks(folder, options, best, after_epoch, progress=progress),
+        logger=[CSVLogger(folder, name="logs"), TensorBoardLogger(folder, name="tensorboard")],
+        plugins=[WholeCheckpointIO()],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+
+
+def _check_hardware(options: TrainerOptions) -> None:
+    """Name the key that Lightning refuses: each is tried with those before it."""
+    given: dict[str, Any] = {}
+    for key in ("accelerator", "devices", "strategy"):
+        given[key] = getattr(options, key)
+        try:
+            L.Trainer(**given, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        except Exception as error:
+            cause = f"{given[key]!r} is not to be had here: {' '.join(str(error).split())}"
+            raise ConfigError(f"trainer.{key}", cause, "choose another, or auto") from error
+
+
+def _callbacks(
+    folder: Path,
+    options: TrainerOptions,
+    best: Literal["min", "max"] | None,
+    after_epoch: Callable[[], None] | None,
+    *,
+    progress: bool,
+) -> list[Callback]:
+    callbacks: list[Callback] = [KeptCheckpoint(folder)]
+    if best is not None:
+        callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
+    if after_epoch is not None:
+        callbacks.append(LambdaCallback(on_train_epoch_end=lambda _trainer, _module: after_epoch()))
+    return [*callbacks, RichProgressBar()] if progress else callbacks
