@@ -8,27 +8,33 @@ confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
-from coteach.losses.neighborhood import neighborhood_consistency
+from coteach.losses.neighborhood import mean_consistency, neighborhood_consistency
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
-from coteach.losses.target import as_soft_target
+from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
+from coteach.selection.running import RunningConfidence
 from coteach.selection.small_loss import select_small_loss
+from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import LossTerms, Selection, SoftTarget
+
+RetainBy = Literal["batch", "image", "set"]
 
 
 def cross_update(
     losses_a: Float[Tensor, "*items"],
     losses_b: Float[Tensor, "*items"],
     weight: Float[Tensor, "*items"],
-    chosen_by_a: Bool[Tensor, "*items"],
-    chosen_by_b: Bool[Tensor, "*items"],
+    chosen_by_a: Selection,
+    chosen_by_b: Selection,
+    *,
+    sync: bool = False,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Each network's weighted loss on what the other chose (eq. 11), divided once by the number chosen.
 
@@ -36,13 +42,19 @@ def cross_update(
         losses_a: the plain losses of network A, any shape.
         losses_b: those of network B.
         weight: W_conf in [0, 1].
-        chosen_by_a: J_A, bool.
-        chosen_by_b: J_B, bool.
+        chosen_by_a: J_A.
+        chosen_by_b: J_B.
+        sync: the choices were made over all processes (DDP); divide by their mean number per process, so that the
+            averaged gradients are those of one process on the whole batch.
 
     Returns:
         The scalars that A and B minimise.
     """
-    return masked_mean(losses_a, chosen_by_b, weight), masked_mean(losses_b, chosen_by_a, weight)
+    counts = [mean_over_processes(j.mask.sum()) if sync else None for j in (chosen_by_a, chosen_by_b)]
+    return (
+        masked_mean(losses_a, chosen_by_b.mask, weight, count=counts[1]),
+        masked_mean(losses_b, chosen_by_a.mask, weight, count=counts[0]),
+    )
 
 
 class CoTeachingLoss:
@@ -61,6 +73,10 @@ class CoTeachingLoss:
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
         seed: decides between equal confidences and equal losses.
+        retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as it is known
+            from the batches so far (``running`` then holds the estimate, which belongs into checkpoints).
+        sync: rank the items of all processes together (DDP): as one process on the whole batch would, for the price
+            of an exchange of losses. Otherwise each process ranks its own batch.
 
     Attributes:
         current_epoch: to be set by the training loop before each epoch.
@@ -84,7 +100,14 @@ class CoTeachingLoss:
         mask_key: str = "mask",
         weight_key: str = "w_conf",
         seed: int = 0,
+        retain_by: RetainBy = "batch",
+        sync: bool = False,
     ) -> None:
+        if retain_by not in get_args(RetainBy):
+            raise OptionError("retain_by", f"{retain_by!r} is unknown", "use 'batch', 'image' or 'set'")
+        if sync and (retain_by == "image" or balance == "sample"):
+            what = "retain_by='image'" if retain_by == "image" else "balance='sample'"
+            raise OptionError("sync", f"has no meaning with {what}", "leave one of the two out")
         if lambda_reg < 0:
             raise OptionError("lambda_reg", f"{lambda_reg} is negative", "use 0 to leave the term out")
         if balance not in ("batch", "sample"):
@@ -96,6 +119,9 @@ class CoTeachingLoss:
         self.balance = balance
         self.mask_key = mask_key
         self.weight_key = weight_key
+        self.retain_by = retain_by
+        self.running = RunningConfidence() if retain_by == "set" else None
+        self.sync = sync
         self.current_epoch: float = 0
         self.current_step = 0
 
@@ -153,16 +179,17 @@ class CoTeachingLoss:
         losses_a = soft_cross_entropy(logits_a, target.probs)
         losses_b = soft_cross_entropy(logits_b, target.probs)
         admitted = self._admit(target)
-        j_a, j_b = (self._choose(losses, target, admitted.mask) for losses in (losses_a, losses_b))
-        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a.mask, j_b.mask)
+        label = hard_label(target.probs)
+        j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
+        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a, j_b, sync=self.sync)
         shared = {}
         if self.lambda_reg > 0:
             if features is None:
                 raise InputError(
                     "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
                 )
-            regs = [self.compute_neighborhood_reg(z, features, target.valid) for z in (logits_a, logits_b)]
-            shared["neighborhood"] = self.lambda_reg * (regs[0] + regs[1]) / 2
+            consistency = mean_consistency([logits_a, logits_b], features, target.valid, sync=self.sync)
+            shared["neighborhood"] = self.lambda_reg * consistency
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             shared=shared,
@@ -179,28 +206,42 @@ class CoTeachingLoss:
         return neighborhood_consistency(logits, features, valid)
 
     def _admit(self, target: SoftTarget) -> Selection:
+        share = self.curriculum.retention_rate(self.current_epoch)
+        seed, step = self.curriculum.seed, self.current_step
+        if self.running is not None:
+            return self.running.admit(
+                target.weight, share, valid=target.valid, seed=seed, step=step, sync=self.sync
+            )
         return retain_most_confident(
             target.weight,
-            self.curriculum.retention_rate(self.current_epoch),
+            share,
             valid=target.valid,
-            seed=self.curriculum.seed,
-            step=self.current_step,
+            per_image=self.retain_by == "image",
+            seed=seed,
+            step=step,
+            sync=self.sync,
         )
 
-    def _choose(self, losses: Tensor, target: SoftTarget, admitted: Tensor) -> Selection:
-        label = target.probs.argmax(1)  # ties go to the lowest code
-        groups = self.num_classes
-        if self.balance == "sample":
-            sample = torch.arange(len(label), device=label.device).view(-1, *[1] * (label.ndim - 1))
-            label, groups = label + sample * self.num_classes, groups * len(label)
+    def _groups(self, label: Int[Tensor, "b *s"]) -> tuple[Int[Tensor, "b *s"], int]:
+        """What the forgotten share is taken of: each class of the batch, or each class of each sample."""
+        if self.balance == "batch":
+            return label, self.num_classes
+        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
+        return label + sample.view(-1, *[1] * (label.ndim - 1)) * self.num_classes, self.num_classes * len(
+            label
+        )
+
+    def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
+        group, num_groups = self._groups(label)
         return select_small_loss(
             losses,
             self.curriculum.forget_rate(self.current_epoch),
-            group=label,
-            num_groups=groups,
+            group=group,
+            num_groups=num_groups,
             eligible=admitted,
             seed=self.curriculum.seed,
             step=self.current_step,
+            sync=self.sync,
         )
 
     def _figures(
@@ -219,5 +260,8 @@ class CoTeachingLoss:
             "admitted_share": admitted.count / valid,
             "selected_share": j_a.count / valid,
             "selection_overlap": (j_a.mask & j_b.mask).sum() / (j_a.mask | j_b.mask).sum().clamp(min=1),
-            "agreement": ((logits_a.argmax(1) == logits_b.argmax(1)) & target.valid).sum() / valid,
+            "agreement": (
+                (hard_label(logits_a.detach()) == hard_label(logits_b.detach())) & target.valid
+            ).sum()
+            / valid,
         }
