@@ -7,7 +7,7 @@ confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -20,6 +20,7 @@ from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, sof
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
 from coteach.selection.running import RunningConfidence
+from coteach.selection.schedules import check_share, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import LossTerms, Selection, SoftTarget
@@ -57,6 +58,16 @@ def cross_update(
     )
 
 
+def _one_a_class(forget_end: float | Sequence[float], num_classes: int) -> tuple[float, ...]:
+    if not isinstance(forget_end, Sequence):
+        return (check_share("forget_end", forget_end, below_one=True),) * num_classes
+    if len(forget_end) != num_classes:
+        raise OptionError(
+            "forget_end", f"{len(forget_end)} rates for {num_classes} classes", "give one a class"
+        )
+    return tuple(check_share("forget_end", rate, below_one=True) for rate in forget_end)
+
+
 class CoTeachingLoss:
     """Curriculum, class-balanced small-loss selection, cross-update and neighbourhood consistency.
 
@@ -68,7 +79,7 @@ class CoTeachingLoss:
         p_end: share admitted from epoch ``e_warm`` on.
         lambda_reg: weight of the neighbourhood term (eq. 10), the mean over ordered pairs and both networks;
             0 leaves it out.
-        forget_end: forget rate from epoch ``e_warm`` on.
+        forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class.
         balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
@@ -95,7 +106,7 @@ class CoTeachingLoss:
         p_end: float = 0.95,
         lambda_reg: float = 0.1,
         *,
-        forget_end: float = 0.3,
+        forget_end: float | Sequence[float] = 0.3,
         balance: Literal["batch", "sample"] = "batch",
         mask_key: str = "mask",
         weight_key: str = "w_conf",
@@ -114,7 +125,10 @@ class CoTeachingLoss:
             raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
         self.name = name
         self.num_classes = num_classes
-        self.curriculum = CurriculumScheduler(e_warm, p_start, p_end, forget_end=forget_end, seed=seed)
+        self.forget_ends = _one_a_class(forget_end, num_classes)
+        self.curriculum = CurriculumScheduler(
+            e_warm, p_start, p_end, forget_end=max(self.forget_ends), seed=seed
+        )
         self.lambda_reg = lambda_reg
         self.balance = balance
         self.mask_key = mask_key
@@ -231,11 +245,19 @@ class CoTeachingLoss:
             label
         )
 
+    def _forget_rate(self, num_groups: int, device: torch.device) -> float | Tensor:
+        """The rate of the epoch; a vector of one a group where classes have their own."""
+        if len(set(self.forget_ends)) == 1:
+            return self.curriculum.forget_rate(self.current_epoch)
+        progress = ramp(self.current_epoch, self.curriculum.e_warm, 0.0, 1.0)
+        rates = torch.tensor(self.forget_ends, dtype=torch.float64, device=device) * progress
+        return rates.repeat(num_groups // self.num_classes)
+
     def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
         group, num_groups = self._groups(label)
         return select_small_loss(
             losses,
-            self.curriculum.forget_rate(self.current_epoch),
+            self._forget_rate(num_groups, losses.device),
             group=group,
             num_groups=num_groups,
             eligible=admitted,

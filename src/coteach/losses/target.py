@@ -39,6 +39,17 @@ def hard_label(probs: Float[Tensor, "b c *s"]) -> Int[Tensor, "b *s"]:
     return label
 
 
+def one_hot(classes: Int[Tensor, "b *s"], num_classes: int) -> Float[Tensor, "b c *s"]:
+    """Hard labels as distributions; 0 for every class where the code is outside 0 to C-1.
+
+    Args:
+        classes: ``(B, *S)`` integer codes.
+        num_classes: ``C``.
+    """
+    codes = torch.arange(num_classes, device=classes.device).view(-1, *[1] * (classes.ndim - 1))
+    return (classes[:, None] == codes).float()
+
+
 def as_soft_target(
     target: Tensor | Mapping[str, Tensor],
     num_classes: int,
@@ -49,7 +60,8 @@ def as_soft_target(
     """Read a training target.
 
     Args:
-        target: ``(B, C, *S)`` label distributions, or a mapping with them under ``mask_key`` and, optionally,
+        target: ``(B, C, *S)`` float label distributions, or ``(B, *S)`` integer classes, of which those outside
+            0 to C-1 (-1, 255) are no label; or a mapping with one of them under ``mask_key`` and, optionally,
             the confidence ``(B, 1, *S)`` or ``(B, *S)`` in [0, 1] under ``weight_key``.
         num_classes: ``C``.
         mask_key: key of the distributions.
@@ -67,6 +79,8 @@ def as_soft_target(
         probs, weight = target[mask_key], target.get(weight_key)
     else:
         probs, weight = target, None
+    if not probs.is_floating_point():
+        probs = one_hot(probs, num_classes)
     if probs.ndim < 2 or probs.shape[1] != num_classes:
         raise InputError(
             "target",
