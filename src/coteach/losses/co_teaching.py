@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
+from coteach.losses.cross_update import cross_update
+from coteach.losses.figures import agreement, selection_figures
 from coteach.losses.neighborhood import mean_consistency, neighborhood_consistency
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target, hard_label
@@ -22,40 +24,9 @@ from coteach.selection.curriculum import CurriculumScheduler, retain_most_confid
 from coteach.selection.running import RunningConfidence
 from coteach.selection.schedules import check_share, ramp
 from coteach.selection.small_loss import select_small_loss
-from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import LossTerms, Selection, SoftTarget
 
 RetainBy = Literal["batch", "image", "set"]
-
-
-def cross_update(
-    losses_a: Float[Tensor, "*items"],
-    losses_b: Float[Tensor, "*items"],
-    weight: Float[Tensor, "*items"],
-    chosen_by_a: Selection,
-    chosen_by_b: Selection,
-    *,
-    sync: bool = False,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Each network's weighted loss on what the other chose (eq. 11), divided once by the number chosen.
-
-    Args:
-        losses_a: the plain losses of network A, any shape.
-        losses_b: those of network B.
-        weight: W_conf in [0, 1].
-        chosen_by_a: J_A.
-        chosen_by_b: J_B.
-        sync: the choices were made over all processes (DDP); divide by their mean number per process, so that the
-            averaged gradients are those of one process on the whole batch.
-
-    Returns:
-        The scalars that A and B minimise.
-    """
-    counts = [mean_over_processes(j.mask.sum()) if sync else None for j in (chosen_by_a, chosen_by_b)]
-    return (
-        masked_mean(losses_a, chosen_by_b.mask, weight, count=counts[1]),
-        masked_mean(losses_b, chosen_by_a.mask, weight, count=counts[0]),
-    )
 
 
 def _one_a_class(forget_end: float | Sequence[float], num_classes: int) -> tuple[float, ...]:
@@ -207,7 +178,12 @@ class CoTeachingLoss:
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             shared=shared,
-            logs=self._figures(logits_a, logits_b, target, admitted, j_a, j_b),
+            logs={
+                "retention_rate": self.curriculum.retention_rate(self.current_epoch),
+                "forget_rate": self.curriculum.forget_rate(self.current_epoch),
+                **selection_figures(label, target.valid, self.num_classes, admitted.mask, j_a.mask, j_b.mask),
+                "agreement": agreement(logits_a, logits_b, target.valid),
+            },
         )
 
     def compute_neighborhood_reg(
@@ -265,25 +241,3 @@ class CoTeachingLoss:
             step=self.current_step,
             sync=self.sync,
         )
-
-    def _figures(
-        self,
-        logits_a: Tensor,
-        logits_b: Tensor,
-        target: SoftTarget,
-        admitted: Selection,
-        j_a: Selection,
-        j_b: Selection,
-    ) -> dict[str, Tensor | float]:
-        valid = target.valid.sum().clamp(min=1)
-        return {
-            "retention_rate": self.curriculum.retention_rate(self.current_epoch),
-            "forget_rate": self.curriculum.forget_rate(self.current_epoch),
-            "admitted_share": admitted.count / valid,
-            "selected_share": j_a.count / valid,
-            "selection_overlap": (j_a.mask & j_b.mask).sum() / (j_a.mask | j_b.mask).sum().clamp(min=1),
-            "agreement": (
-                (hard_label(logits_a.detach()) == hard_label(logits_b.detach())) & target.valid
-            ).sum()
-            / valid,
-        }
