@@ -31,11 +31,14 @@ def hard_label(probs: Float[Tensor, "b c *s"]) -> Int[Tensor, "b *s"]:
     """
     if probs.device.type != "cpu" or probs.ndim == 2:
         return probs.argmax(1).int()
-    # class by class: argmax over an axis that is not the last is twenty times slower on the CPU
-    best, label = probs[:, 0], torch.zeros_like(probs[:, 0], dtype=torch.int32)
-    for code in range(1, probs.shape[1]):
-        label = label + (probs[:, code] > best) * (code - label)
-        best = torch.maximum(best, probs[:, code])
+    # argmax over an axis that is not the last is thirty times slower on the CPU than counting the classes before
+    # the first one that reaches the maximum
+    highest = probs.amax(1)
+    label = torch.zeros_like(highest, dtype=torch.int32)
+    before = torch.ones_like(highest, dtype=torch.bool)
+    for code in range(probs.shape[1] - 1):
+        before &= probs[:, code] < highest
+        label += before
     return label
 
 
