@@ -147,6 +147,83 @@ def test_balance_by_sample_keeps_the_share_in_each(batch):
     assert got.item() == pytest.approx(sum(totals[n] / counts[n] for n in totals), rel=1e-5)
 
 
+def test_each_class_may_have_its_own_forget_rate(batch):
+    logits_a, logits_b, probs, weight = batch
+    target = {"mask": probs, "w_conf": weight}
+    prediction = {"logits_a": logits_a, "logits_b": logits_b}
+    rates = [0.0, 0.5, 0.2, 0.9]
+    loss = CoTeachingLoss("cot", 4, e_warm=4, p_start=1.0, p_end=1.0, lambda_reg=0.0, forget_end=rates)
+    loss.current_epoch = 2  # half of each rate
+    label, weights = probs.argmax(1).flatten().tolist(), weight.flatten().tolist()
+    own = {"a": plain_losses(logits_a, probs), "b": plain_losses(logits_b, probs)}
+    expected = 0.0
+    for learner, teacher in (("a", "b"), ("b", "a")):
+        chosen = []
+        for c in range(4):
+            members = sorted((i for i in range(len(label)) if label[i] == c), key=lambda i: own[teacher][i])
+            if members:
+                chosen += members[: max(1, math.floor((1 - rates[c] / 2) * len(members) + 1e-6))]
+        expected += sum(weights[i] * own[learner][i] for i in chosen) / len(chosen)
+    assert loss.compute(prediction, target).item() == pytest.approx(expected, rel=1e-5)
+    equal = CoTeachingLoss("cot", 4, e_warm=4, lambda_reg=0.0, forget_end=[0.3] * 4)
+    single = CoTeachingLoss("cot", 4, e_warm=4, lambda_reg=0.0, forget_end=0.3)
+    equal.current_epoch = single.current_epoch = 3
+    assert equal.compute(prediction, target).item() == single.compute(prediction, target).item()
+
+
+def test_hard_labels_are_distributions_too(batch):
+    logits_a, logits_b, probs, weight = batch
+    label = probs.argmax(1)
+    label[0, 0] = -1
+    label[1, :, 0] = 255
+    one_hot = torch.zeros_like(probs)
+    for place in torch.nonzero((label >= 0) & (label < 4)).tolist():
+        one_hot[place[0], label[tuple(place)], place[1], place[2]] = 1
+    loss = CoTeachingLoss("cot", 4, lambda_reg=0.0)
+    prediction = {"logits_a": logits_a, "logits_b": logits_b}
+    soft = loss.compute(prediction, {"mask": one_hot, "w_conf": weight})
+    assert loss.compute(prediction, {"mask": label, "w_conf": weight}).item() == soft.item()
+
+
+def test_images_with_one_label_each():
+    # The same loss on (B, C) scores: Han et al.'s algorithm with balanced classes.
+    generator = torch.Generator().manual_seed(8)
+    logits_a, logits_b = (torch.randn(40, 3, generator=generator) for _ in range(2))
+    label = torch.randint(0, 3, (40,), generator=generator)
+    loss = CoTeachingLoss("cot", 3, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.4)
+    got = loss.compute({"logits_a": logits_a, "logits_b": logits_b}, label).item()
+    probs = torch.nn.functional.one_hot(label, 3).float()
+    expected = oracle(logits_a, logits_b, probs, torch.ones(40), p_e=1.0, r_e=0.4)
+    assert got == pytest.approx(sum(expected.values()), rel=1e-5)
+
+
+@pytest.mark.parametrize("retain_by", ["batch", "image"])
+def test_gradient(batch, retain_by):
+    logits_a, logits_b, probs, weight = (x.double() for x in batch)
+    features = torch.rand(2, 3, 6, 5, dtype=torch.float64)
+    loss = CoTeachingLoss("cot", 4, retain_by=retain_by)
+    loss.current_epoch = 15
+
+    def value(a, b):
+        return loss.compute(
+            {"logits_a": a, "logits_b": b, "features": features}, {"mask": probs, "w_conf": weight}
+        )
+
+    assert torch.autograd.gradcheck(value, (logits_a.requires_grad_(), logits_b.requires_grad_()))
+
+
+def test_retention_by_image_admits_the_share_of_each(batch):
+    logits_a, logits_b, probs, weight = batch
+    weight[0] *= 0.1  # by batch nearly nothing of the first image would be admitted
+    by_image = CoTeachingLoss("cot", 4, lambda_reg=0.0, retain_by="image")
+    got = by_image.compute({"logits_a": logits_a, "logits_b": logits_b}, {"mask": probs, "w_conf": weight})
+    singles = [
+        oracle(*(x[i : i + 1] for x in (logits_a, logits_b, probs, weight)), p_e=0.5, r_e=0.0)
+        for i in range(2)
+    ]
+    assert got.item() == pytest.approx(sum(sum(s.values()) for s in singles) / 2, rel=1e-5)
+
+
 def test_nothing_labelled_touches_both_networks(batch):
     logits_a, logits_b, _, _ = batch
     logits_a.requires_grad_()
@@ -170,3 +247,10 @@ def test_bad_input_is_named(batch, unchecked):
         CoTeachingLoss("cot", 4, lambda_reg=-1)
     with pytest.raises(OptionError, match="balance"):
         CoTeachingLoss("cot", 4, balance="image")
+    with pytest.raises(OptionError, match="retain_by"):
+        CoTeachingLoss("cot", 4, retain_by="tile")
+    with pytest.raises(OptionError, match="2 rates for 4 classes"):
+        CoTeachingLoss("cot", 4, forget_end=[0.1, 0.2])
+    for contradiction in ({"balance": "sample"}, {"retain_by": "image"}):
+        with pytest.raises(OptionError, match="sync"):
+            CoTeachingLoss("cot", 4, sync=True, **contradiction)

@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from coteach.errors import InputError
-from coteach.losses.neighborhood import neighborhood_consistency
+from coteach.errors import InputError, OptionError
+from coteach.losses import neighborhood_sum
+from coteach.losses.neighborhood import mean_consistency, neighborhood_consistency
 
 
 def double_sum(logits, features, valid):
@@ -54,6 +57,36 @@ def test_equals_the_double_sum(maps):
         assert neighborhood_consistency(logits, features, mask).item() == pytest.approx(total / pairs)
 
 
+@pytest.fixture(params=["whole images", "rows one by one"])
+def block_bytes(request, monkeypatch):
+    """Whatever is computed at once, the result is the same."""
+    if request.param == "rows one by one":
+        monkeypatch.setattr(neighborhood_sum, "_BLOCK_BYTES", 1)
+
+
+def test_equals_the_double_sum_whatever_the_shape(block_bytes):
+    @given(
+        st.tuples(*[st.integers(1, n) for n in (2, 3, 5, 6)]),
+        st.integers(0, 99),
+        st.sampled_from([0.1, 1.0, 30.0]),
+        st.floats(0, 1),
+    )
+    @settings(max_examples=40, deadline=None)
+    def check(shape, seed, scale, holes):
+        generator = torch.Generator().manual_seed(seed)
+        logits = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+        features = torch.randn(shape[0], 2, *shape[2:], generator=generator, dtype=torch.float64)
+        features[:, :, 0, 0] = 0  # similar to nothing
+        valid = torch.rand(shape[0], *shape[2:], generator=generator) >= holes
+        total, pairs = double_sum(logits, features, valid)
+        got = neighborhood_consistency(logits, features, valid, reduction="sum").item()
+        assert got == pytest.approx(total, rel=1e-9, abs=1e-12)
+        mean = neighborhood_consistency(logits, features, valid).item()
+        assert mean == pytest.approx(total / max(pairs, 1), rel=1e-9, abs=1e-12)
+
+    check()
+
+
 def test_no_padding_neighbours():
     # One row of three pixels: two unordered pairs, four ordered ones.
     logits = torch.tensor([[[[1.0, 0.0, 0.0]], [[0.0, 0.0, 0.0]]]])
@@ -62,7 +95,7 @@ def test_no_padding_neighbours():
     assert neighborhood_consistency(logits, torch.ones(1, 1, 1, 3)).item() == pytest.approx(kl / 4, rel=1e-5)
 
 
-def test_gradient(maps):
+def test_gradient(maps, block_bytes):
     logits, features, valid = maps
     logits.requires_grad_()
     assert torch.autograd.gradcheck(lambda z: neighborhood_consistency(z, features, valid), (logits,))
@@ -84,6 +117,62 @@ def test_nothing_to_compare_is_a_zero_with_zero_gradients(maps):
     loss.backward()
     assert loss.item() == 0
     assert (logits.grad == 0).all()
+
+
+def test_several_networks_are_averaged(maps):
+    logits, features, valid = maps
+    other = logits.flip(1) * 2
+    singles = [neighborhood_consistency(z, features, valid) for z in (logits, other)]
+    torch.testing.assert_close(mean_consistency([logits, other], features, valid), sum(singles) / 2)
+
+
+def test_memory_order_does_not_matter(maps, block_bytes):
+    logits, features, valid = maps
+    turned = logits.to(memory_format=torch.channels_last)
+    assert not turned.is_contiguous()
+    results = []
+    for scores, data in ((logits, features), (turned, features.to(memory_format=torch.channels_last))):
+        leaf = scores.detach().requires_grad_()
+        value = neighborhood_consistency(leaf, data, valid)
+        value.backward()
+        results.append((value.detach(), leaf.grad))
+    torch.testing.assert_close(results[0], results[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_summed_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, 4, 64, 64, generator=generator).to(dtype).requires_grad_()
+    features = torch.rand(1, 3, 64, 64, generator=generator).to(dtype)
+    value = neighborhood_consistency(logits, features)
+    value.backward()
+    wide = logits.detach().double().requires_grad_()
+    exact = neighborhood_consistency(wide, features.double())
+    exact.backward()
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(exact.item(), rel=1e-5)
+    assert logits.grad.dtype == dtype
+    torch.testing.assert_close(logits.grad.double(), wide.grad, rtol=1e-2, atol=1e-7)
+
+
+def test_without_gradients_none_is_made(maps):
+    logits, features, valid = maps
+    with torch.no_grad():
+        without = neighborhood_consistency(logits, features, valid)
+    torch.testing.assert_close(
+        without, neighborhood_consistency(logits.requires_grad_(), features, valid).detach()
+    )
+
+
+def test_unknown_reduction(maps, unchecked):
+    logits, features, _ = maps
+    with pytest.raises(OptionError, match="max"):
+        neighborhood_consistency(logits, features, reduction="max")
+
+
+def test_the_operator_passes_torchs_own_checks():
+    sample = (torch.rand(1, 2, 3, 4), torch.rand(1, 4, 3, 4), True)
+    torch.library.opcheck(torch.ops.coteach.neighborhood_sum.default, sample)
 
 
 def test_features_of_another_size_are_refused(maps):

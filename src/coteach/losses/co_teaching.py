@@ -7,42 +7,36 @@ confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
-from coteach.losses.neighborhood import neighborhood_consistency
+from coteach.losses.cross_update import cross_update
+from coteach.losses.figures import agreement, selection_figures
+from coteach.losses.neighborhood import mean_consistency, neighborhood_consistency
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
-from coteach.losses.target import as_soft_target
+from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
+from coteach.selection.running import RunningConfidence
+from coteach.selection.schedules import check_share, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import LossTerms, Selection, SoftTarget
 
+RetainBy = Literal["batch", "image", "set"]
 
-def cross_update(
-    losses_a: Float[Tensor, "*items"],
-    losses_b: Float[Tensor, "*items"],
-    weight: Float[Tensor, "*items"],
-    chosen_by_a: Bool[Tensor, "*items"],
-    chosen_by_b: Bool[Tensor, "*items"],
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Each network's weighted loss on what the other chose (eq. 11), divided once by the number chosen.
 
-    Args:
-        losses_a: the plain losses of network A, any shape.
-        losses_b: those of network B.
-        weight: W_conf in [0, 1].
-        chosen_by_a: J_A, bool.
-        chosen_by_b: J_B, bool.
-
-    Returns:
-        The scalars that A and B minimise.
-    """
-    return masked_mean(losses_a, chosen_by_b, weight), masked_mean(losses_b, chosen_by_a, weight)
+def _one_a_class(forget_end: float | Sequence[float], num_classes: int) -> tuple[float, ...]:
+    if not isinstance(forget_end, Sequence):
+        return (check_share("forget_end", forget_end, below_one=True),) * num_classes
+    if len(forget_end) != num_classes:
+        raise OptionError(
+            "forget_end", f"{len(forget_end)} rates for {num_classes} classes", "give one a class"
+        )
+    return tuple(check_share("forget_end", rate, below_one=True) for rate in forget_end)
 
 
 class CoTeachingLoss:
@@ -56,11 +50,15 @@ class CoTeachingLoss:
         p_end: share admitted from epoch ``e_warm`` on.
         lambda_reg: weight of the neighbourhood term (eq. 10), the mean over ordered pairs and both networks;
             0 leaves it out.
-        forget_end: forget rate from epoch ``e_warm`` on.
+        forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class.
         balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
         seed: decides between equal confidences and equal losses.
+        retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as it is known
+            from the batches so far (``running`` then holds the estimate, which belongs into checkpoints).
+        sync: rank the items of all processes together (DDP): as one process on the whole batch would, for the price
+            of an exchange of losses. Otherwise each process ranks its own batch.
 
     Attributes:
         current_epoch: to be set by the training loop before each epoch.
@@ -79,23 +77,36 @@ class CoTeachingLoss:
         p_end: float = 0.95,
         lambda_reg: float = 0.1,
         *,
-        forget_end: float = 0.3,
+        forget_end: float | Sequence[float] = 0.3,
         balance: Literal["batch", "sample"] = "batch",
         mask_key: str = "mask",
         weight_key: str = "w_conf",
         seed: int = 0,
+        retain_by: RetainBy = "batch",
+        sync: bool = False,
     ) -> None:
+        if retain_by not in get_args(RetainBy):
+            raise OptionError("retain_by", f"{retain_by!r} is unknown", "use 'batch', 'image' or 'set'")
+        if sync and (retain_by == "image" or balance == "sample"):
+            what = "retain_by='image'" if retain_by == "image" else "balance='sample'"
+            raise OptionError("sync", f"has no meaning with {what}", "leave one of the two out")
         if lambda_reg < 0:
             raise OptionError("lambda_reg", f"{lambda_reg} is negative", "use 0 to leave the term out")
         if balance not in ("batch", "sample"):
             raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
         self.name = name
         self.num_classes = num_classes
-        self.curriculum = CurriculumScheduler(e_warm, p_start, p_end, forget_end=forget_end, seed=seed)
+        self.forget_ends = _one_a_class(forget_end, num_classes)
+        self.curriculum = CurriculumScheduler(
+            e_warm, p_start, p_end, forget_end=max(self.forget_ends), seed=seed
+        )
         self.lambda_reg = lambda_reg
         self.balance = balance
         self.mask_key = mask_key
         self.weight_key = weight_key
+        self.retain_by = retain_by
+        self.running = RunningConfidence() if retain_by == "set" else None
+        self.sync = sync
         self.current_epoch: float = 0
         self.current_step = 0
 
@@ -153,20 +164,26 @@ class CoTeachingLoss:
         losses_a = soft_cross_entropy(logits_a, target.probs)
         losses_b = soft_cross_entropy(logits_b, target.probs)
         admitted = self._admit(target)
-        j_a, j_b = (self._choose(losses, target, admitted.mask) for losses in (losses_a, losses_b))
-        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a.mask, j_b.mask)
+        label = hard_label(target.probs)
+        j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
+        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a, j_b, sync=self.sync)
         shared = {}
         if self.lambda_reg > 0:
             if features is None:
                 raise InputError(
                     "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
                 )
-            regs = [self.compute_neighborhood_reg(z, features, target.valid) for z in (logits_a, logits_b)]
-            shared["neighborhood"] = self.lambda_reg * (regs[0] + regs[1]) / 2
+            consistency = mean_consistency([logits_a, logits_b], features, target.valid, sync=self.sync)
+            shared["neighborhood"] = self.lambda_reg * consistency
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             shared=shared,
-            logs=self._figures(logits_a, logits_b, target, admitted, j_a, j_b),
+            logs={
+                "retention_rate": self.curriculum.retention_rate(self.current_epoch),
+                "forget_rate": self.curriculum.forget_rate(self.current_epoch),
+                **selection_figures(label, target.valid, self.num_classes, admitted.mask, j_a.mask, j_b.mask),
+                "agreement": agreement(logits_a, logits_b, target.valid),
+            },
         )
 
     def compute_neighborhood_reg(
@@ -179,60 +196,48 @@ class CoTeachingLoss:
         return neighborhood_consistency(logits, features, valid)
 
     def _admit(self, target: SoftTarget) -> Selection:
+        share = self.curriculum.retention_rate(self.current_epoch)
+        seed, step = self.curriculum.seed, self.current_step
+        if self.running is not None:
+            return self.running.admit(
+                target.weight, share, valid=target.valid, seed=seed, step=step, sync=self.sync
+            )
         return retain_most_confident(
             target.weight,
-            self.curriculum.retention_rate(self.current_epoch),
+            share,
             valid=target.valid,
-            seed=self.curriculum.seed,
-            step=self.current_step,
+            per_image=self.retain_by == "image",
+            seed=seed,
+            step=step,
+            sync=self.sync,
         )
 
-    def _choose(self, losses: Tensor, target: SoftTarget, admitted: Tensor) -> Selection:
-        label = target.probs.argmax(1)  # ties go to the lowest code
-        groups = self.num_classes
-        if self.balance == "sample":
-            sample = torch.arange(len(label), device=label.device).view(-1, *[1] * (label.ndim - 1))
-            label, groups = label + sample * self.num_classes, groups * len(label)
+    def _groups(self, label: Int[Tensor, "b *s"]) -> tuple[Int[Tensor, "b *s"], int]:
+        """What the forgotten share is taken of: each class of the batch, or each class of each sample."""
+        if self.balance == "batch":
+            return label, self.num_classes
+        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
+        return label + sample.view(-1, *[1] * (label.ndim - 1)) * self.num_classes, self.num_classes * len(
+            label
+        )
+
+    def _forget_rate(self, num_groups: int, device: torch.device) -> float | Tensor:
+        """The rate of the epoch; a vector of one a group where classes have their own."""
+        if len(set(self.forget_ends)) == 1:
+            return self.curriculum.forget_rate(self.current_epoch)
+        progress = ramp(self.current_epoch, self.curriculum.e_warm, 0.0, 1.0)
+        rates = torch.tensor(self.forget_ends, dtype=torch.float64, device=device) * progress
+        return rates.repeat(num_groups // self.num_classes)
+
+    def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
+        group, num_groups = self._groups(label)
         return select_small_loss(
             losses,
-            self.curriculum.forget_rate(self.current_epoch),
-            group=label,
-            num_groups=groups,
+            self._forget_rate(num_groups, losses.device),
+            group=group,
+            num_groups=num_groups,
             eligible=admitted,
             seed=self.curriculum.seed,
             step=self.current_step,
+            sync=self.sync,
         )
-
-    def _figures(
-        self,
-        logits_a: Tensor,
-        logits_b: Tensor,
-        target: SoftTarget,
-        admitted: Selection,
-        j_a: Selection,
-        j_b: Selection,
-    ) -> dict[str, Tensor | float]:
-        valid = target.valid.sum().clamp(min=1)
-        label = target.probs.argmax(1)
-        selected = _count_by_class(label, j_a.mask, self.num_classes) / valid
-        labelled = _count_by_class(label, target.valid, self.num_classes) / valid
-        by_class: dict[str, Tensor | float] = {
-            f"selected_share/{code}": share for code, share in enumerate(selected.unbind())
-        }
-        by_class |= {f"labelled_share/{code}": share for code, share in enumerate(labelled.unbind())}
-        return by_class | {
-            "retention_rate": self.curriculum.retention_rate(self.current_epoch),
-            "forget_rate": self.curriculum.forget_rate(self.current_epoch),
-            "admitted_share": admitted.count / valid,
-            "selected_share": j_a.count / valid,
-            "selection_overlap": (j_a.mask & j_b.mask).sum() / (j_a.mask | j_b.mask).sum().clamp(min=1),
-            "agreement": ((logits_a.argmax(1) == logits_b.argmax(1)) & target.valid).sum() / valid,
-        }
-
-
-def _count_by_class(
-    label: Int64[Tensor, "*items"], chosen: Bool[Tensor, "*items"], num_classes: int
-) -> Int64[Tensor, " c"]:
-    """How many items of each class are chosen; without a host synchronisation, unlike ``bincount``."""
-    counts = torch.zeros(num_classes, dtype=torch.int64, device=label.device)
-    return counts.scatter_add_(0, label.flatten(), chosen.flatten().long())

@@ -41,6 +41,7 @@ def masked_mean(
     weight: Float[Tensor, "*items"] | None = None,
     *,
     by: Normalisation = "items",
+    count: Tensor | None = None,
 ) -> Float[Tensor, ""]:
     """``Σ_mask W·l`` divided once, by the number of items in the mask or by the sum of their weights.
 
@@ -52,6 +53,7 @@ def masked_mean(
         mask: bool, shaped like ``losses``: the items that count.
         weight: >= 0, shaped like ``losses``; None means 1.
         by: ``items`` divides by how many items ``mask`` holds, ``weights`` by the sum of their weights.
+        count: divide by this number instead of how many items ``mask`` holds.
 
     Returns:
         Scalar.
@@ -63,9 +65,10 @@ def masked_mean(
         raise OptionError("by", f"{by!r} is not a normalisation", "use 'items' or 'weights'")
     total = torch.where(mask, losses if weight is None else losses * weight, 0.0).sum()
     if by == "items" or weight is None:
-        return total / mask.sum().clamp(min=1)
-    divisor = torch.where(mask, weight, 0.0).sum()
-    return total / torch.where(divisor > 0, divisor, 1.0)
+        divisor = mask.sum() if count is None else count
+    else:
+        divisor = torch.where(mask, weight, 0.0).sum()
+    return total / torch.where(divisor > 0, divisor, 1).to(total.dtype)
 
 
 class SoftLabelWeightedCELoss:

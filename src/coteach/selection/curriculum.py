@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from coteach.selection.ranking import rank_in_group, tie_order
+from coteach.errors import OptionError
 from coteach.selection.schedules import check_share, ramp
+from coteach.selection.small_loss import choose_smallest, item_slots
 from coteach.types import Selection
 
 
@@ -16,8 +17,10 @@ def retain_most_confident(
     share: float,
     *,
     valid: Bool[Tensor, "*items"] | None = None,
+    per_image: bool = False,
     seed: int = 0,
     step: int = 0,
+    sync: bool = False,
 ) -> Selection:
     """Keep the ``share`` of items with the highest confidence, however many of them are equal.
 
@@ -28,25 +31,37 @@ def retain_most_confident(
         confidence: the items' confidence (W_conf), any shape, >= 0. Items of confidence 0 are never kept.
         share: ``P_e`` in [0, 1] of the valid items of positive confidence.
         valid: bool, shaped like ``confidence``; other items are neither counted nor kept.
+        per_image: keep the share of each image, the entries along the first axis, by itself.
         seed: seed of the run, for ties.
         step: counter of the batch, for ties.
+        sync: rank the items of all processes together (DDP), as one process on the whole batch would.
 
     Returns:
-        The selection; its count is within half an item of ``share`` times the eligible items.
+        The selection; its count is within half an item of ``share`` times the eligible items (of each image).
 
     Raises:
-        OptionError: ``share`` is outside [0, 1].
+        OptionError: ``share`` is outside [0, 1], or ``sync`` comes with ``per_image``, which needs no exchange.
     """
     check_share("share", share)
-    flat = confidence.detach().reshape(-1)
-    eligible = flat > 0
-    if valid is not None:
-        eligible = eligible & valid.reshape(-1)
-    ties = tie_order(torch.arange(len(flat), device=flat.device), seed, step)
-    rank, size = rank_in_group(-flat, torch.zeros_like(ties), 1, eligible, ties)
-    kept = torch.floor(share * size.double() + 0.5).long()
-    mask = eligible & (rank < kept)
-    return Selection(mask=mask.reshape(confidence.shape), count=kept.sum(), eligible=size.sum())
+    if sync and per_image:
+        raise OptionError("sync", "has no meaning within single images", "leave one of the two out")
+    confidence = confidence.detach()
+    eligible = confidence > 0 if valid is None else (confidence > 0) & valid
+    groups, image = 1, None
+    if per_image:
+        groups = len(confidence)
+        image = torch.arange(groups, device=confidence.device, dtype=torch.int32)
+        image = image.view(-1, *[1] * (confidence.ndim - 1)).expand(confidence.shape)
+    return choose_smallest(
+        -confidence,
+        item_slots(confidence, image, groups, eligible),
+        torch.full((groups,), share, dtype=torch.float64, device=confidence.device),
+        slack=0.5,
+        minimum=0,
+        seed=seed,
+        step=step,
+        sync=sync,
+    )
 
 
 class CurriculumScheduler:

@@ -1,0 +1,61 @@
+"""Figures for the log of a run in which two networks teach each other: what was learned from, and do they agree."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from coteach.losses.target import hard_label
+
+
+def selection_figures(
+    label: Int[Tensor, "*items"],
+    valid: Bool[Tensor, "*items"],
+    num_classes: int,
+    admitted: Bool[Tensor, "*items"],
+    chosen_by_a: Bool[Tensor, "*items"],
+    chosen_by_b: Bool[Tensor, "*items"],
+) -> dict[str, Tensor]:
+    """How much of a batch was learned from, by class too.
+
+    Args:
+        label: class of every item.
+        valid: which items have a label.
+        num_classes: ``C``.
+        admitted: by the curriculum.
+        chosen_by_a: J_A.
+        chosen_by_b: J_B.
+
+    Returns:
+        Name -> 0-d tensor, all but the overlap as shares of the labelled items: ``admitted_share``,
+        ``selected_share`` (by A), ``selected_share/c`` and ``labelled_share/c`` (of class c), and
+        ``selection_overlap``, the share of what either network chose that both did.
+    """
+    count = valid.sum().clamp(min=1)
+    both, either = (chosen_by_a & chosen_by_b).sum(), (chosen_by_a | chosen_by_b).sum()
+    figures = {
+        "admitted_share": admitted.sum() / count,
+        "selected_share": chosen_by_a.sum() / count,
+        "selection_overlap": both / either.clamp(min=1),
+    }
+    for name, items in (("selected_share", chosen_by_a), ("labelled_share", valid)):
+        shares = _count_by_class(label, items, num_classes) / count
+        figures |= {f"{name}/{code}": share for code, share in enumerate(shares.unbind())}
+    return figures
+
+
+def _count_by_class(
+    label: Int[Tensor, "*items"], chosen: Bool[Tensor, "*items"], num_classes: int
+) -> Float[Tensor, " c"]:
+    """How many items of each class are chosen; without a host synchronisation, unlike ``bincount``."""
+    counts = torch.zeros(num_classes, dtype=torch.float64, device=label.device)
+    return counts.scatter_add_(0, label.flatten().long(), chosen.flatten().double()).float()
+
+
+def agreement(
+    logits_a: Float[Tensor, "b c *s"], logits_b: Float[Tensor, "b c *s"], valid: Bool[Tensor, "b *s"]
+) -> Float[Tensor, ""]:
+    """Share of the labelled items that both networks put into the same class."""
+    same = hard_label(logits_a.detach()) == hard_label(logits_b.detach())
+    return (same & valid).sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,40 @@
+"""What two networks say of an item -> whether it may be learned from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+Agreement = Literal["agree", "disagree"]
+
+
+def restrict_to(
+    which: Agreement,
+    labels_a: Int[Tensor, "*items"],
+    labels_b: Int[Tensor, "*items"],
+    eligible: Bool[Tensor, "*items"] | None = None,
+) -> Bool[Tensor, "*items"]:
+    """The eligible items on which two networks agree, or disagree; all eligible ones if there is none.
+
+    Co-teaching+ (Yu et al. 2019) lets the networks choose among the items they disagree on, which keeps them from
+    becoming one; it falls back to the whole batch where they agree on everything. JoCoR (Wei et al. 2020) goes the
+    other way: what both say is believed.
+
+    Args:
+        which: ``agree`` or ``disagree``.
+        labels_a: the class that network A predicts, any shape.
+        labels_b: the class that network B predicts.
+        eligible: bool; None means all.
+
+    Returns:
+        Bool, shaped like the labels; to be given to ``select_small_loss`` as ``eligible``.
+    """
+    same = labels_a == labels_b
+    wanted = same if which == "agree" else ~same
+    if eligible is None:
+        eligible = torch.ones_like(wanted)
+    wanted = wanted & eligible
+    return torch.where(wanted.any(), wanted, eligible)
