@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coteach import CoTeachingLoss
-from coteach.losses.neighborhood import mean_consistency
+from coteach.losses.neighborhood import neighborhood_consistency
 from coteach.selection.small_loss import select_small_loss
 
 EPOCH, FORGET = 20, 0.3
@@ -116,7 +116,7 @@ def implementations(case: str, data: Inputs) -> dict[str, Callable[[], Tensor]]:
     if case == "neighbourhood":
         return {
             "plain": lambda: learn(data, plain_neighborhood(data.a, data.features)),
-            "ours": lambda: learn(data, mean_consistency([data.a], data.features)),
+            "ours": lambda: learn(data, neighborhood_consistency(data.a, data.features)),
         }
     loss = CoTeachingLoss("co-teaching", data.classes, balance="sample")
     loss.current_epoch = EPOCH
@@ -244,7 +244,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=6)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--step-share", action="store_true")
     parser.add_argument("--save", default="/tmp/coteach_core", help="prefix of files for the comparison")
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)

@@ -8,7 +8,7 @@ from toys import make_batch
 from toys import make_method as make
 
 from coteach import CoTeaching
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, OptionError
 from coteach.methods.base import Method
 from coteach.methods.co_teaching import CoTeachingConfig
 from coteach.methods.discovery import create_method, discover_methods
@@ -81,3 +81,24 @@ def test_dropout_of_each_network_has_its_own_stream():
     a, b = (method.logits(n, batch, step()) for n in "ab")
     assert not torch.equal(a, b)
     assert torch.equal(a, method.logits("a", batch, step()))
+
+
+def test_what_is_known_of_the_set_is_part_of_a_checkpoint():
+    method, batch = make("co_teaching", {"retain_by": "set"}), make_batch()
+    method.losses({"train": batch}, step())
+    assert method.state_dict()["running.histogram"].sum() > 0
+    other = make("co_teaching", {"retain_by": "set"})
+    other.load_state_dict(method.state_dict())
+    assert torch.equal(other.loss.running.histogram, method.loss.running.histogram)
+    assert "running.histogram" not in make("co_teaching").state_dict()
+
+
+def test_a_forget_rate_for_each_class():
+    options = {"forget_end": [0.5, 0.0], "e_warm": 0, "p_end": 1.0}
+    method, batch = make("co_teaching", options), make_batch()
+    logs = method.losses({"train": batch}, step()).logs
+    share = [logs[f"selected_share/{c}"] / logs[f"labelled_share/{c}"] for c in range(2)]
+    assert share[0] < 0.6
+    assert share[1] == 1
+    with pytest.raises(OptionError, match="3 rates for 2 classes"):
+        make("co_teaching", {"forget_end": [0.1, 0.2, 0.3]})

@@ -15,9 +15,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
+from coteach.losses.cross_entropy_blocks import cross_entropy_and_neighborhood
 from coteach.losses.cross_update import cross_update
 from coteach.losses.figures import agreement, selection_figures
-from coteach.losses.neighborhood import mean_consistency, neighborhood_consistency
+from coteach.losses.neighborhood import (
+    features_for,
+    neighbor_similarity,
+    neighborhood_consistency,
+    per_pair,
+)
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
@@ -161,20 +167,11 @@ class CoTeachingLoss:
         """
         check_same_items(logits_a, target.probs)
         check_same_items(logits_b, target.probs)
-        losses_a = soft_cross_entropy(logits_a, target.probs)
-        losses_b = soft_cross_entropy(logits_b, target.probs)
+        losses_a, losses_b, shared = self._losses(logits_a, logits_b, target, features)
         admitted = self._admit(target)
         label = hard_label(target.probs)
         j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
         loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a, j_b, sync=self.sync)
-        shared = {}
-        if self.lambda_reg > 0:
-            if features is None:
-                raise InputError(
-                    "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
-                )
-            consistency = mean_consistency([logits_a, logits_b], features, target.valid, sync=self.sync)
-            shared["neighborhood"] = self.lambda_reg * consistency
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             shared=shared,
@@ -194,6 +191,24 @@ class CoTeachingLoss:
     ) -> Float[Tensor, ""]:
         """Eq. 10 for one network: the mean over ordered valid pairs, without ``lambda_reg``."""
         return neighborhood_consistency(logits, features, valid)
+
+    def _losses(
+        self, logits_a: Tensor, logits_b: Tensor, target: SoftTarget, features: Tensor | None
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The plain losses of both networks, and what they share."""
+        if self.lambda_reg == 0:
+            losses_a, losses_b = (soft_cross_entropy(z, target.probs) for z in (logits_a, logits_b))
+            return losses_a, losses_b, {}
+        if features is None:
+            raise InputError(
+                "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
+            )
+        similarity = neighbor_similarity(features_for(logits_a, features), target.valid)
+        (losses_a, sum_a), (losses_b, sum_b) = (
+            cross_entropy_and_neighborhood(z, target.probs, similarity) for z in (logits_a, logits_b)
+        )
+        consistency = per_pair((sum_a + sum_b) / 2, features, target.valid, sync=self.sync)
+        return losses_a, losses_b, {"neighborhood": self.lambda_reg * consistency}
 
     def _admit(self, target: SoftTarget) -> Selection:
         share = self.curriculum.retention_rate(self.current_epoch)

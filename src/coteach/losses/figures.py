@@ -49,8 +49,10 @@ def _count_by_class(
     label: Int[Tensor, "*items"], chosen: Bool[Tensor, "*items"], num_classes: int
 ) -> Float[Tensor, " c"]:
     """How many items of each class are chosen; without a host synchronisation, unlike ``bincount``."""
-    counts = torch.zeros(num_classes, dtype=torch.float64, device=label.device)
-    return counts.scatter_add_(0, label.flatten().long(), chosen.flatten().double()).float()
+    counts = torch.zeros(num_classes, dtype=torch.int64, device=label.device)
+    for own_label, own_chosen in zip(label, chosen, strict=True):  # image by image: the indices are large
+        counts.scatter_add_(0, own_label.flatten().long(), own_chosen.flatten().long())
+    return counts.float()
 
 
 def agreement(

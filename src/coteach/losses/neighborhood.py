@@ -43,48 +43,38 @@ def neighborhood_consistency(
         InputError: features and logits differ in size.
         OptionError: unknown reduction.
     """
-    return mean_consistency([logits], features, valid, reduction=reduction)
-
-
-def mean_consistency(
-    logits: list[Tensor],
-    features: Float[Tensor, "b f fh fw"],
-    valid: Bool[Tensor, "b h w"] | None = None,
-    *,
-    reduction: Literal["mean", "sum"] = "mean",
-    sync: bool = False,
-) -> Float[Tensor, ""]:
-    """Eq. 10 averaged over networks that see the same images; the similarities are computed once.
-
-    Args:
-        logits: of each network, ``(B, C, H, W)``.
-        features: as above.
-        valid: as above.
-        reduction: as above.
-        sync: divide by the mean number of pairs of all processes (DDP), as one process on the whole batch would.
-
-    Returns:
-        Scalar >= 0.
-
-    Raises:
-        InputError: as above.
-        OptionError: as above.
-    """
-    for scores in logits:
-        if features.shape[-2:] != scores.shape[-2:]:
-            raise InputError(
-                "features",
-                f"size {tuple(features.shape[-2:])} is not that of the logits {tuple(scores.shape[-2:])}",
-                "resample the features to the logits",
-            )
     if reduction not in ("mean", "sum"):
         raise OptionError("reduction", f"{reduction!r} is unknown", "use 'mean' or 'sum'")
-    double = any(scores.dtype == torch.float64 for scores in logits)
-    similarity = neighbor_similarity(features.double() if double else features.float(), valid)
-    sums = [neighborhood_sum(scores, similarity) for scores in logits]
-    total = sum(sums[1:], start=sums[0]) / len(sums)
-    if reduction == "sum":
-        return total
+    total = neighborhood_sum(logits, neighbor_similarity(features_for(logits, features), valid))
+    return total if reduction == "sum" else per_pair(total, features, valid)
+
+
+def features_for(logits: Float[Tensor, "b c h w"], features: Tensor) -> Tensor:
+    """The features in the precision that the logits need.
+
+    Raises:
+        InputError: they differ in size from the logits.
+    """
+    if features.shape[-2:] != logits.shape[-2:]:
+        raise InputError(
+            "features",
+            f"size {tuple(features.shape[-2:])} is not that of the logits {tuple(logits.shape[-2:])}",
+            "resample the features to the logits",
+        )
+    return features.double() if logits.dtype == torch.float64 else features.float()
+
+
+def per_pair(
+    total: Float[Tensor, ""], features: Tensor, valid: Tensor | None, *, sync: bool = False
+) -> Float[Tensor, ""]:
+    """A sum over ordered pairs of neighbours -> their mean; 0 if there is no pair.
+
+    Args:
+        total: the sum.
+        features: of the images, for their size.
+        valid: which pixels count; None means all.
+        sync: divide by the mean number of pairs of all processes (DDP), as one process on the whole batch would.
+    """
     pairs = count_pairs(features, valid)
     divisor = mean_over_processes(pairs) if sync else pairs
     return total / torch.where(divisor > 0, divisor, 1).to(total.dtype)
@@ -103,11 +93,12 @@ def neighbor_similarity(
         ``(B, 4, H, W)``, for the neighbours in ``SHIFTS``; 0 where one of the two is invalid or outside.
     """
     features = features.detach()
-    if valid is not None:  # a vector of zeros is similar to nothing
-        features = torch.where(valid[:, None], features, 0.0)
-    scale = features.square().sum(1).sqrt_().clamp_(min=_SMALLEST_NORM).reciprocal_()
     similarity = features.new_zeros(len(features), len(SHIFTS), *features.shape[-2:])
-    for image, own_scale, target in zip(features, scale, similarity, strict=True):  # one image fits the cache
+    for number, target in enumerate(similarity):  # image by image: one fits the processor's cache
+        image = features[number]
+        if valid is not None:  # a vector of zeros is similar to nothing
+            image = torch.where(valid[number], image, 0.0)
+        own_scale = image.square().sum(0).sqrt_().clamp_(min=_SMALLEST_NORM).reciprocal_()
         for shift, plane in zip(SHIFTS, target, strict=True):
             here, there = pair(image, *shift)
             out, _ = pair(plane, *shift)

@@ -47,19 +47,48 @@ def neighborhood_sum(logits: Tensor, similarity: Tensor) -> Tensor:
     return total
 
 
+class OwnGradient:
+    """The gradient by the logits that a forward pass has made, to be written over by the backward pass.
+
+    It is as large as the logits, and fresh memory of that size costs more time than what is computed in it. Where
+    the graph is kept and walked through again, the gradient is made again.
+
+    Args:
+        gradient: shaped like the logits.
+    """
+
+    def __init__(self, gradient: Tensor) -> None:
+        self._gradient: Tensor | None = gradient
+
+    def take(self, logits: Tensor, similarity: Tensor) -> Tensor:
+        """The gradient, the caller's own.
+
+        Args:
+            logits: as in the forward pass.
+            similarity: as in the forward pass.
+        """
+        gradient = self._gradient
+        if gradient is None:
+            return neighborhood_sum_op(logits, similarity, True)[1]
+        if torch.compiler.is_compiling():  # a compiled graph may not note that it is gone
+            return gradient.clone()
+        self._gradient = None
+        return gradient
+
+
 class _NeighborhoodSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, similarity: Tensor) -> Tensor:
         total: Tensor
-        total, gradient = _neighborhood_sum(logits, similarity, ctx.needs_input_grad[0])
-        ctx.save_for_backward(gradient)
+        total, gradient = neighborhood_sum_op(logits, similarity, ctx.needs_input_grad[0])
+        ctx.save_for_backward(logits, similarity)
+        ctx.own = OwnGradient(gradient)
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream.to(gradient.dtype), None
+        return ctx.own.take(*ctx.saved_tensors).mul_(upstream), None
 
 
 @torch.library.custom_op(
@@ -67,7 +96,8 @@ class _NeighborhoodSum(torch.autograd.Function):
     mutates_args=(),
     schema="(Tensor logits, Tensor similarity, bool with_gradient) -> (Tensor, Tensor)",
 )
-def _neighborhood_sum(logits: Tensor, similarity: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
+def neighborhood_sum_op(logits: Tensor, similarity: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
+    """The sum, and its gradient by the logits; empty unless asked for."""
     batch, classes, height, width = logits.shape
     at_once, rows = batch, height
     if logits.device.type == "cpu":
@@ -84,7 +114,7 @@ def _neighborhood_sum(logits: Tensor, similarity: Tensor, with_gradient: bool) -
     return total.to(similarity.dtype), gradient
 
 
-@_neighborhood_sum.register_fake
+@neighborhood_sum_op.register_fake
 def _shapes(logits: Tensor, similarity: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
     return similarity.new_empty(()), torch.empty_like(logits if with_gradient else logits[:0])
 
@@ -120,8 +150,7 @@ class _Block:
         place = slice(first - (top - 1), last - (top - 1))
         own = self._rows(self.shares)
         own[:, 0, :, place].copy_(log_p)
-        torch.exp(log_p, out=log_p)
-        own[:, 1, :, place].copy_(log_p)
+        torch.exp(log_p, out=own[:, 1, :, place])
         mine = self._rows(self.similarity)
         mine[:, :, place].copy_(similarity[..., first:last, :])
         if first == top:  # no row above
@@ -135,7 +164,7 @@ class _Block:
     def sum(self, gradient: Tensor | None) -> Tensor:
         """The sum over the block's own rows; writes its gradient by the logits into theirs."""
         length, here = self.count * self.pitch, slice(self.start, self.start + self.count * self.pitch)
-        sums = self.sums[..., :length].zero_()
+        sums = self.sums[..., :length]
         degree = self.similarity.new_zeros(len(sums), 1, length)
         for number, (down, right) in enumerate(SHIFTS):
             offset = down * self.pitch + right
@@ -143,7 +172,10 @@ class _Block:
             before = slice(here.start - offset, here.stop - offset)
             to_after = self.similarity[:, number, None, here]
             to_before = self.similarity[:, number, None, before]
-            sums.addcmul_(to_after[:, None], self.shares[..., after])
+            if number == 0:
+                torch.mul(to_after[:, None], self.shares[..., after], out=sums)
+            else:
+                sums.addcmul_(to_after[:, None], self.shares[..., after])
             sums.addcmul_(to_before[:, None], self.shares[..., before])
             degree += to_after
             degree += to_before

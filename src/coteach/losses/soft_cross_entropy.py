@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from coteach.errors import InputError, OptionError
+from coteach.losses.cross_entropy_blocks import cross_entropy_in_blocks
 from coteach.losses.target import as_soft_target
 
 Normalisation = Literal["items", "weights"]
@@ -31,8 +32,10 @@ def soft_cross_entropy(
     Returns:
         ``(B, *S)`` the loss of every item, >= 0. Items with a NaN distribution have loss 0.
     """
-    log_p = F.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
-    return -(torch.nan_to_num(probs) * log_p).sum(1)
+    if logits.ndim == 2 or probs.requires_grad:  # few numbers, or labels that learn, too
+        log_p = F.log_softmax(logits if logits.dtype == torch.float64 else logits.float(), dim=1)
+        return -(torch.nan_to_num(probs) * log_p).sum(1)
+    return cross_entropy_in_blocks(logits, probs)
 
 
 def masked_mean(

@@ -20,7 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from coteach.data.keyed import stable_seed
 from coteach.errors import OptionError
 from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
-from coteach.losses.target import as_soft_target
+from coteach.losses.target import as_soft_target, hard_label
 from coteach.types import Batch, LossTerms
 
 _NO_LABEL = -1
@@ -216,7 +216,8 @@ class LabelMethod(Method):
     def update_metrics(self, metrics: MetricCollection, prediction: Tensor, batch: Batch) -> None:
         """Count the argmax of the predictions against the argmax of the labels."""
         target = as_soft_target(batch.target, self.num_classes)
-        metrics.update(prediction.argmax(1), torch.where(target.valid, target.probs.argmax(1), _NO_LABEL))
+        label = torch.where(target.valid, hard_label(target.probs), _NO_LABEL)
+        metrics.update(hard_label(prediction).long(), label.long())
 
     def validation_loss(self, prediction: Float[Tensor, "b c *s"], batch: Batch) -> Float[Tensor, ""]:
         """Confidence-weighted soft cross-entropy, for every method the same, so that runs compare."""

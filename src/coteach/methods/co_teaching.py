@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from coteach.errors import OptionError
-from coteach.losses.co_teaching import CoTeachingLoss
+from coteach.losses.co_teaching import CoTeachingLoss, RetainBy
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
 from coteach.types import Batch, LossTerms
@@ -33,18 +33,23 @@ class CoTeachingConfig:
         e_warm: epochs over which both rates rise.
         p_start: share of the items admitted at epoch 0.
         p_end: share admitted from ``e_warm`` on.
-        forget_end: share of each class left out from ``e_warm`` on.
+        forget_end: share of each class left out from ``e_warm`` on; a list gives each class its own.
         lambda_reg: weight of the neighbourhood term; 0 leaves it out.
         balance: small-loss share of each class over the ``batch`` or in each ``sample``.
+        retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
+            far have shown it.
+        sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
     """
 
     e_warm: float = 20
     p_start: float = 0.5
     p_end: float = 0.95
-    forget_end: float = 0.3
+    forget_end: float | list[float] = 0.3
     lambda_reg: float = 0.1
     balance: Literal["batch", "sample"] = "batch"
+    retain_by: RetainBy = "batch"
+    sync: bool = False
     inference: Literal["a", "mean"] = "a"
 
 
@@ -60,11 +65,13 @@ class CoTeaching(LabelMethod):
         if self.config.inference not in ("a", "mean"):
             raise OptionError("inference", f"{self.config.inference!r} is unknown", "use 'a' or 'mean'")
         self.inference = self.config.inference
-        self.loss = self._loss(num_classes=1, seed=0)  # refuses bad rates now, not when training starts
+        rates = self.config.forget_end
+        # refuses bad options now, not when training starts
+        self._set_loss(num_classes=len(rates) if isinstance(rates, list) else 1, seed=0)
 
-    def _loss(self, num_classes: int, seed: int) -> CoTeachingLoss:
+    def _set_loss(self, num_classes: int, seed: int) -> None:
         config: CoTeachingConfig = self.config
-        return CoTeachingLoss(
+        self.loss = CoTeachingLoss(
             self.name,
             num_classes,
             config.e_warm,
@@ -74,12 +81,15 @@ class CoTeaching(LabelMethod):
             forget_end=config.forget_end,
             balance=config.balance,
             seed=seed,
+            retain_by=config.retain_by,
+            sync=config.sync,
         )
+        self.running = self.loss.running  # a part of the method, and so of its checkpoints
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks; ties are broken by the run's seed."""
         super().setup(factory, info)
-        self.loss = self._loss(info.num_classes, info.seed)
+        self._set_loss(info.num_classes, info.seed)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """One term a network, and L_reg shared by both."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from coteach.errors import OptionError
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
-from coteach.losses.target import as_soft_target
+from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import LabelMethod, Step
 from coteach.types import Batch, LossTerms
 
@@ -52,7 +52,7 @@ class Supervised(LabelMethod):
         check_same_items(logits, target.probs)
         smoothing: float = self.config.label_smoothing
         losses = F.cross_entropy(
-            logits.float(), target.probs.argmax(1), reduction="none", label_smoothing=smoothing
+            logits.float(), hard_label(target.probs).long(), reduction="none", label_smoothing=smoothing
         )
         labelled = target.valid.sum() / torch.tensor(target.valid.numel())
         return LossTerms(

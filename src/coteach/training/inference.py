@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from coteach.losses.target import as_soft_target
+from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import Method
 from coteach.rasters.grid import Window
 
@@ -109,7 +109,9 @@ def predict_tiles(
 def _labels(mask: Mapping[str, Tensor]) -> Int64[np.ndarray, "h w"]:
     probs = mask["mask"]
     target = as_soft_target({key: value[None] for key, value in mask.items()}, len(probs))
-    codes: Int64[np.ndarray, "h w"] = torch.where(target.valid, target.probs.argmax(1), -1)[0].numpy()
+    codes: Int64[np.ndarray, "h w"] = (
+        torch.where(target.valid, hard_label(target.probs), -1)[0].long().numpy()
+    )
     return codes
 
 
