@@ -73,3 +73,13 @@ def test_gathering():
         ("warning", 7, 0),
         ("note", 1, 1),
     ]  # fmt: skip
+
+
+def test_a_fourth_band_that_counts_as_alpha_is_told(tmp_path):
+    # GDAL's default for four bands of uint8: the fourth, near infrared as a rule, is alpha.
+    table = table_of(tmp_path, 2)
+    write_map(tmp_path / "i0.tif", np.ones((4, 5, 6), np.uint8))
+    write_map(tmp_path / "i1.tif", np.ones((4, 5, 6), np.uint8), photometric="minisblack")
+    findings = [one for one in check_sources(table).findings if "alpha" in one.cause]
+    assert [(one.severity, one.tile_id) for one in findings] == [("warning", "i0")]
+    assert "gdal_edit.py -colorinterp_4 undefined" in findings[0].remedy

@@ -69,7 +69,9 @@ class OwnGradient:
         """
         gradient = self._gradient
         if gradient is None:
-            return neighborhood_sum_op(logits, similarity, True)[1]
+            _, again = neighborhood_sum_op(logits, similarity, True)
+            assert isinstance(again, Tensor)
+            return again
         if torch.compiler.is_compiling():  # a compiled graph may not note that it is gone
             return gradient.clone()
         self._gradient = None

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
 from coteach.errors import RasterError
 from coteach.rasters.check_source import RowRules, broken_finding, grid_of, row_finding, source_findings
 from coteach.rasters.dataset import opened
@@ -40,6 +43,7 @@ def check_row(row: Row, rules: RowRules) -> RowCheck:
                 bands = dataset.count
                 broken = broken_rules(dataset, image_rules(rules.patch_size))
                 grid = grid_of(dataset)
+                findings += _alpha_finding(row, rules.image_key, dataset)
         except RasterError as error:
             broken = [error]
         findings += [broken_finding(row, rules.image_key, error) for error in broken]
@@ -55,6 +59,16 @@ def check_row(row: Row, rules: RowRules) -> RowCheck:
             )
         findings += source_findings(row, key, path, grid, rules)
     return RowCheck(row, findings, bands)
+
+
+def _alpha_finding(row: Row, key: str, dataset: DatasetReader) -> list[Finding]:
+    """GDAL takes the last of four (or two) bands for alpha, unless the file says otherwise: near infrared, often."""
+    alpha = [n for n, band in enumerate(dataset.colorinterp, start=1) if band == ColorInterp.alpha]
+    if not alpha:
+        return []
+    cause = f"declares band {alpha[0]} as alpha, so that its zeros count as NoData"
+    remedy = f"if it holds a measurement, take the mark away (gdal_edit.py -colorinterp_{alpha[0]} undefined)"
+    return [row_finding(row, "warning", key, row.image or "", cause, remedy)]
 
 
 def died(row: Row) -> RowCheck:
