@@ -156,12 +156,12 @@ def test_an_image_of_two_names(check, rows, tmp_path):
 
 def test_other_bands_than_most(check, rows, tmp_path):
     rows.append(
-        rows[0] | {"tile_id": "c", "image_path": write_map(tmp_path / "c.tif", np.stack([CODES] * 4)).name}
+        rows[0] | {"tile_id": "c", "image_path": write_map(tmp_path / "c.tif", np.stack([CODES] * 5)).name}
     )
     code, (line,), _ = check()
     assert code == 3
     assert line.startswith(
-        "warning 3 c image_path c.tif: has another number of bands (4) than most of the images (1)"
+        "warning 3 c image_path c.tif: has another number of bands (5) than most of the images (1)"
     )
 
 
