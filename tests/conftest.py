@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from jaxtyping import config
 
 from coteach.data.samples import NcLandcover, prepare_nc_landcover
+
+settings.register_profile("coteach", deadline=None)  # how long a case takes is no property of the code
+settings.load_profile("coteach")
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_smooth_field_of_one_pixel_is_zero() -> None:
     np.testing.assert_array_equal(smooth_field((1, 1), 3.0, np.random.default_rng(0)), [[0.0]])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS, st.integers(1, 6))
 def test_block_majority_equals_a_loop(codes: np.ndarray, block: int) -> None:
     height, width = codes.shape
@@ -86,7 +86,7 @@ def test_blur_removes_a_speck_and_keeps_a_straight_border() -> None:
     np.testing.assert_array_equal(blur_borders(codes, num_classes=2, sigma=1.5), straight)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MAPS)
 def test_blur_and_generalise_keep_nodata_and_invent_no_class(codes: np.ndarray) -> None:
     for made in (blur_borders(codes, num_classes=4, sigma=1.0), generalise(codes, min_patch=4)):
@@ -121,7 +121,7 @@ def test_generalise_leaves_a_map_without_any_large_patch_alone() -> None:
     np.testing.assert_array_equal(generalise(codes, min_patch=2), codes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MAPS, st.floats(0, 1), st.integers(0, 9))
 def test_confuse_changes_the_share_with_the_highest_scores(
     codes: np.ndarray, share: float, seed: int

@@ -71,7 +71,7 @@ def test_equals_the_double_sum_whatever_the_shape(block_bytes):
         st.sampled_from([0.1, 1.0, 30.0]),
         st.floats(0, 1),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def check(shape, seed, scale, holes):
         generator = torch.Generator().manual_seed(seed)
         logits = scale * torch.randn(shape, generator=generator, dtype=torch.float64)

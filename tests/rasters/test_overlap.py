@@ -29,7 +29,7 @@ def met_share(image, label_map):
     return np.mean((rows >= 0) & (rows < label_map.height) & (cols >= 0) & (cols < label_map.width))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     size=st.tuples(st.integers(1, 120), st.integers(1, 120)),
     map_size=st.tuples(st.integers(1, 90), st.integers(1, 90)),

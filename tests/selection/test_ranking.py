@@ -48,7 +48,7 @@ def implementation(request, monkeypatch):
 
 def test_takes_what_sorted_lists_take(implementation):
     @given(rows, st.lists(st.floats(0, 1), min_size=4, max_size=4), st.integers(0, 2), st.integers(0, 3))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def check(pairs, shares, minimum, step):
         values, slots = (list(column) for column in zip(*pairs, strict=True))  # group 4 takes no part
         mask, quota, size = implementation(values, slots, shares, 1e-6, minimum, 5, step)

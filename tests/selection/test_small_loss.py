@@ -109,3 +109,34 @@ def test_forget_rate_outside_its_range(rate):
 def test_groups_need_their_number():
     with pytest.raises(OptionError, match="num_groups"):
         select_small_loss(torch.ones(3), 0.1, group=torch.zeros(3, dtype=torch.int64))
+
+
+def test_memory_order_does_not_matter():
+    generator = torch.Generator().manual_seed(2)
+    losses, group = (
+        torch.rand(30, 20, generator=generator),
+        torch.randint(0, 3, (30, 20), generator=generator),
+    )
+    eligible = torch.rand(30, 20, generator=generator) > 0.2
+    straight = select_small_loss(losses, 0.4, group=group, num_groups=3, eligible=eligible)
+    turned = [x.t().contiguous().t() for x in (losses, group, eligible)]
+    assert not any(x.is_contiguous() for x in turned)
+    other = select_small_loss(turned[0], 0.4, group=turned[1], num_groups=3, eligible=turned[2])
+    assert torch.equal(straight.mask, other.mask)
+
+
+def test_more_items_than_quantile_took():
+    losses = torch.rand((1 << 24) + 3, generator=torch.Generator().manual_seed(0))
+    chosen = select_small_loss(losses, 0.25)
+    count = math.floor(0.75 * len(losses) + 1e-6)
+    assert int(chosen.count) == int(chosen.mask.sum()) == count
+    assert losses[chosen.mask].max() <= losses[~chosen.mask].min()
+
+
+def test_nothing_to_choose_from():
+    for shape in ((0,), (3, 0)):
+        chosen = select_small_loss(torch.zeros(shape), 0.3)
+        assert chosen.mask.shape == shape
+        assert int(chosen.count) == 0
+    masked = select_small_loss(torch.rand(4), 0.3, eligible=torch.zeros(4, dtype=torch.bool))
+    assert int(masked.count) == int(masked.eligible) == 0

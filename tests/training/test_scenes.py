@@ -106,7 +106,7 @@ def loop_blend(network, values, side, overlap):
     return total / weights
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_windows_of_a_pixelwise_network_are_the_whole_at_once(tmp_path_factory, data):
     window = data.draw(st.integers(1, 24))
@@ -157,7 +157,7 @@ def test_bands_of_columns_leave_no_trace(tmp_path, monkeypatch):
         np.testing.assert_allclose(other[name], one[name], rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data(), window=st.integers(1, 16), height=st.integers(1, 30), width=st.integers(1, 30))
 def test_a_part_is_the_same_part_of_the_whole(tmp_path_factory, data, window, height, width):
     options = SceneOptions(window=window, overlap=data.draw(st.integers(0, window - 1)))
