@@ -64,6 +64,24 @@ def test_regulariser_is_the_mean_of_both_networks_times_lambda(batch):
     assert difference.item() == pytest.approx(0.1 * sum(regs) / 2, rel=1e-4)
 
 
+def test_the_regulariser_of_network_a_alone(batch):
+    logits_a, logits_b, probs, weight = batch
+    features = torch.rand(2, 3, 6, 5)
+    leaves = [z.clone().requires_grad_() for z in (logits_a, logits_b)]
+    prediction = {"logits_a": leaves[0], "logits_b": leaves[1], "features": features}
+    loss = CoTeachingLoss("cot", 4, lambda_reg=0.2, regularize="a")
+    nothing = {"mask": torch.zeros_like(probs), "w_conf": torch.zeros_like(weight)}
+    loss.compute(prediction, {"mask": probs, "w_conf": weight}).backward()
+    plain = CoTeachingLoss("cot", 4, lambda_reg=0.0)
+    alone = [z.clone().requires_grad_() for z in (logits_a, logits_b)]
+    plain.compute({"logits_a": alone[0], "logits_b": alone[1]}, {"mask": probs, "w_conf": weight}).backward()
+    term = logits_a.clone().requires_grad_()
+    (0.2 * loss.compute_neighborhood_reg(term, features)).backward()
+    torch.testing.assert_close(leaves[0].grad, alone[0].grad + term.grad)
+    torch.testing.assert_close(leaves[1].grad, alone[1].grad)
+    assert loss.compute(prediction, nothing).item() == 0
+
+
 def test_null_setting_is_the_weighted_cross_entropy_of_each_network(batch):
     logits_a, logits_b, probs, weight = batch
     null = CoTeachingLoss("cot", 4, e_warm=0, p_end=1.0, lambda_reg=0.0, forget_end=0.0)
@@ -247,6 +265,8 @@ def test_bad_input_is_named(batch, unchecked):
         CoTeachingLoss("cot", 4, lambda_reg=-1)
     with pytest.raises(OptionError, match="balance"):
         CoTeachingLoss("cot", 4, balance="image")
+    with pytest.raises(OptionError, match="regularize"):
+        CoTeachingLoss("cot", 4, regularize="b")
     with pytest.raises(OptionError, match="retain_by"):
         CoTeachingLoss("cot", 4, retain_by="tile")
     with pytest.raises(OptionError, match="2 rates for 4 classes"):

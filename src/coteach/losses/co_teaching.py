@@ -63,6 +63,7 @@ class CoTeachingLoss:
         seed: decides between equal confidences and equal losses.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as it is known
             from the batches so far (``running`` then holds the estimate, which belongs into checkpoints).
+        regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
         sync: rank the items of all processes together (DDP): as one process on the whole batch would, for the price
             of an exchange of losses. Otherwise each process ranks its own batch.
 
@@ -89,8 +90,11 @@ class CoTeachingLoss:
         weight_key: str = "w_conf",
         seed: int = 0,
         retain_by: RetainBy = "batch",
+        regularize: Literal["both", "a"] = "both",
         sync: bool = False,
     ) -> None:
+        if regularize not in ("both", "a"):
+            raise OptionError("regularize", f"{regularize!r} is unknown", "use 'both' or 'a'")
         if retain_by not in get_args(RetainBy):
             raise OptionError("retain_by", f"{retain_by!r} is unknown", "use 'batch', 'image' or 'set'")
         if sync and (retain_by == "image" or balance == "sample"):
@@ -111,6 +115,7 @@ class CoTeachingLoss:
         self.mask_key = mask_key
         self.weight_key = weight_key
         self.retain_by = retain_by
+        self.regularize = regularize
         self.running = RunningConfidence() if retain_by == "set" else None
         self.sync = sync
         self.current_epoch: float = 0
@@ -204,10 +209,13 @@ class CoTeachingLoss:
                 "features", "missing although lambda_reg > 0", "give them or set lambda_reg to 0"
             )
         similarity = neighbor_similarity(features_for(logits_a, features), target.valid)
-        (losses_a, sum_a), (losses_b, sum_b) = (
-            cross_entropy_and_neighborhood(z, target.probs, similarity) for z in (logits_a, logits_b)
-        )
-        consistency = per_pair((sum_a + sum_b) / 2, features, target.valid, sync=self.sync)
+        losses_a, total = cross_entropy_and_neighborhood(logits_a, target.probs, similarity)
+        if self.regularize == "a":
+            losses_b = soft_cross_entropy(logits_b, target.probs)
+        else:
+            losses_b, of_b = cross_entropy_and_neighborhood(logits_b, target.probs, similarity)
+            total = (total + of_b) / 2
+        consistency = per_pair(total, features, target.valid, sync=self.sync)
         return losses_a, losses_b, {"neighborhood": self.lambda_reg * consistency}
 
     def _admit(self, target: SoftTarget) -> Selection:

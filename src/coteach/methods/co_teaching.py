@@ -38,6 +38,7 @@ class CoTeachingConfig:
         balance: small-loss share of each class over the ``batch`` or in each ``sample``.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
             far have shown it.
+        regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
         sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
     """
@@ -49,6 +50,7 @@ class CoTeachingConfig:
     lambda_reg: float = 0.1
     balance: Literal["batch", "sample"] = "batch"
     retain_by: RetainBy = "batch"
+    regularize: Literal["both", "a"] = "both"
     sync: bool = False
     inference: Literal["a", "mean"] = "a"
 
@@ -82,6 +84,7 @@ class CoTeaching(LabelMethod):
             balance=config.balance,
             seed=seed,
             retain_by=config.retain_by,
+            regularize=config.regularize,
             sync=config.sync,
         )
         self.running = self.loss.running  # a part of the method, and so of its checkpoints
