@@ -17,8 +17,10 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -171,9 +173,14 @@ def measure(options: argparse.Namespace) -> dict[str, float | bool]:
 
 def compare(options: argparse.Namespace, case: str) -> dict[str, float]:
     """Both implementations of a case, in processes of their own; refuses to go on if they differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _compare(options, case, folder)
+
+
+def _compare(options: argparse.Namespace, case: str, folder: str) -> dict[str, float]:
     found, results = {}, {}
     for name in ("plain", "ours"):
-        save = f"{options.save}.{name}.pt"
+        save = Path(folder) / f"{name}.pt"
         command = [sys.executable, __file__, "--case", case, "--implementation", name, "--save", save]
         command += ["--batch", options.batch, "--classes", options.classes, "--size", options.size]
         command += ["--device", options.device, "--repeats", options.repeats]
@@ -246,7 +253,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--step-share", action="store_true")
-    parser.add_argument("--save", default="/tmp/coteach_core", help="prefix of files for the comparison")
+    parser.add_argument("--save", help=argparse.SUPPRESS)
     parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
     parser.add_argument("--implementation", choices=("plain", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
