@@ -69,6 +69,24 @@ def test_with_the_neighbourhood_term_both_get_their_gradient(maps, block_bytes):
     torch.testing.assert_close(results[0], results[1])
 
 
+@pytest.mark.parametrize("order", [(0, 1, 3, 2), (0, 2, 3, 1), (3, 2, 1, 0)])
+def test_memory_order_does_not_matter(maps, order, block_bytes):
+    logits, probs, features = maps
+    back = [order.index(axis) for axis in range(4)]
+    results = []
+    for turned in (logits, logits.permute(order).contiguous().permute(back)):
+        for both in (True, False):
+            leaf = turned.detach().requires_grad_()
+            if both:
+                losses, total = cross_entropy_and_neighborhood(leaf, probs, neighbor_similarity(features))
+                (losses.sum() + total).backward()
+            else:
+                cross_entropy_in_blocks(leaf, probs).sum().backward()
+            results.append(leaf.grad)
+    assert not turned.is_contiguous()
+    torch.testing.assert_close(results[:2], results[2:])
+
+
 def test_gradcheck(maps, block_bytes):
     logits, probs, features = maps
     similarity = neighbor_similarity(features)

@@ -66,7 +66,9 @@ class _CrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         logits, probs = ctx.saved_tensors
-        gradient = torch.empty_like(logits)
+        gradient = logits.new_empty(
+            logits.shape
+        )  # contiguous, whatever the logits are: flattened it stays itself
         _add_gradient(gradient.flatten(2), logits.flatten(2), probs.flatten(2), upstream.flatten(1), None)
         return gradient, None
 

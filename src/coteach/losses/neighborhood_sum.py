@@ -106,7 +106,8 @@ def neighborhood_sum_op(logits: Tensor, similarity: Tensor, with_gradient: bool)
         row_bytes = 4 * classes * (width + 2) * similarity.element_size()
         at_once, rows = 1, max(1, min(height, _BLOCK_BYTES // row_bytes))
     total = similarity.new_zeros((), dtype=torch.float64)
-    gradient = torch.empty_like(logits if with_gradient else logits[:0])
+    # contiguous, whatever the logits are: others write into it flattened
+    gradient = logits.new_empty(logits.shape if with_gradient else 0)
     block = _Block(at_once, classes, rows, width, similarity)
     for image in range(0, batch, at_once):
         images = slice(image, image + at_once)
@@ -118,7 +119,7 @@ def neighborhood_sum_op(logits: Tensor, similarity: Tensor, with_gradient: bool)
 
 @neighborhood_sum_op.register_fake
 def _shapes(logits: Tensor, similarity: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor]:
-    return similarity.new_empty(()), torch.empty_like(logits if with_gradient else logits[:0])
+    return similarity.new_empty(()), logits.new_empty(logits.shape if with_gradient else 0)
 
 
 class _Block:
