@@ -63,6 +63,7 @@ def test_summary_and_files(sources, tmp_path):
         f"tiles: 2 built, 0 up to date, 0 failed: {tmp_path / 'out' / 'soft_label_manifest.csv'}\n"
         "pixels without a vote: 8.33%\n"  # 1 of 12
         "ties, given to the lowest code: 0.00% of pixels with a vote\n"
+        f"summary: {tmp_path / 'out' / 'summary.html'}\n"
     )
     assert result.stderr == ""
     # distances to the mask's border are 2 1 0 0 1 2 by column; two against one have 1 - H(2/3, 1/3) / log 3
@@ -300,4 +301,5 @@ def test_the_command_itself_with_bad_files(sources, tmp_path):
     assert len(lines) == 7
     assert {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
         "a.tif", "b.tif", "a.json", "b.json", "soft_label_manifest.csv", "failures.csv",
+        "summary.html", "summary_tiles.csv", "a.png", "b.png",
     }  # fmt: skip

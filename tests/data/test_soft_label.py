@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from scenes import Scene, write_raster
 
@@ -259,9 +260,29 @@ def test_files_of_other_kinds_are_named(scene, name):
     dataset = SoftLabelDataset(table, w_conf_key="w_conf_path")
     assert dataset[0]
     with pytest.raises(
-        RasterError, match=rf"row 2 \(o\): .*{name}: has {2 * len(array)} bands where {len(array)} are"
+        RasterError, match=rf"row 2 \(o\): .*{name}: has {2 * len(array)} bands where {len(array)} (is|are)"
     ):
         dataset[1]
+
+
+def test_8_bit_labels_are_those_of_the_floats(scene):
+    """The fixture's shares are those of four votes; a second band of W_conf says how many."""
+    expected = SoftLabelDataset(scene.table(), w_conf_key="w_conf_path")[0]
+    votes = np.rint(scene.p_soft * 4).astype(np.uint8)
+    # with a mask, as a build writes it; without one GDAL takes the fourth class for transparency
+    write_raster(scene.folder / "p.tif", votes, valid=votes.any(0))
+    weights = np.rint(scene.w_conf * 255).astype(np.uint8)
+    write_raster(scene.folder / "w.tif", np.concatenate([weights, np.full_like(weights, 4)]))
+    with pytest.raises(RasterError, match="8-bit numbers, but lacks the tag SOFT_LABEL_PARTS"):
+        SoftLabelDataset(scene.table())[0]
+    with rasterio.open(scene.folder / "p.tif", "r+") as file:
+        file.update_tags(SOFT_LABEL_PARTS="votes")
+    with rasterio.open(scene.folder / "w.tif", "r+") as file:
+        file.scales = [1 / 255] * 2
+        file.set_band_description(2, "votes")
+    found = SoftLabelDataset(scene.table(), w_conf_key="w_conf_path")[0]
+    np.testing.assert_array_equal(both(found)[0], both(expected)[0])
+    np.testing.assert_allclose(both(found)[1], both(expected)[1], atol=0.5 / 255 + 1e-6, rtol=0)
 
 
 def test_albumentations_is_imported_only_when_there_is_something_to_do(scene):

@@ -16,7 +16,9 @@ import coteach
 from coteach.errors import OptionError, TableError
 from coteach.rasters import build as build_module
 from coteach.rasters import tile as tile_module
+from coteach.rasters import tile_files
 from coteach.rasters.build import build_soft_labels
+from coteach.rasters.tile_passes import TilePasses
 
 HEIGHT, WIDTH, CLASSES = 18, 22, 3
 KEYS = ("esa_path", "esri_path")
@@ -400,13 +402,15 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_result(tmp_path, source
     build(sources, out)
     first = outputs(out)
 
+    @contextmanager
     def killed(path, *args, **options):
-        if path.parent.name == "w_conf":
-            raise KeyboardInterrupt
-        original(path, *args, **options)
+        with original(path, *args, **options) as file:
+            yield file
+            if path.parent.name == "w_conf":
+                raise KeyboardInterrupt
 
-    original = tile_module.write_raster
-    monkeypatch.setattr(tile_module, "write_raster", killed)
+    original = tile_files.raster_writer
+    monkeypatch.setattr(tile_files, "raster_writer", killed)
     with pytest.raises(KeyboardInterrupt):
         build(sources, out, mask_key=None)
     monkeypatch.undo()
@@ -421,10 +425,10 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_result(tmp_path, source
     assert not list(out.rglob(".*.part"))
 
 
-def die_at_tile_1(tile, options, output_dir):
-    if tile.tile_id == "tile_1":
+def die_at_tile_1(task, **rest):
+    if task.tile.tile_id == "tile_1":
         os.kill(os.getpid(), signal.SIGKILL)
-    return tile_module.build_tile(tile, options, output_dir)
+    return tile_module.build_tile(task, **rest)
 
 
 def test_a_process_that_dies_fails_its_tile(tmp_path, sources, monkeypatch):
@@ -453,7 +457,7 @@ def test_want_of_memory_or_space_fails_the_tile(tmp_path, sources, monkeypatch, 
     def broken(*args):
         raise error
 
-    monkeypatch.setattr(tile_module, "vote_shares", broken)
+    monkeypatch.setattr(TilePasses, "second", broken)
     report = build(sources, tmp_path / "out")
     assert len(report.failures) == 3
     assert message in report.failures[0][1]
@@ -494,7 +498,7 @@ def test_what_it_was_made_of_is_kept(tmp_path, sources, rows):
     made_of = json.loads((tmp_path / "out/fingerprints/tile_0.json").read_text())["made_of"]
     status = (tmp_path / rows[0]["esa_path"]).stat()
     assert made_of["files"][str(tmp_path / rows[0]["esa_path"])] == [status.st_size, status.st_mtime_ns]
-    assert made_of["options"]["alpha"] == 0.6
+    assert made_of["options"]["shares"] == pytest.approx([0.6, 0.4, 0])
 
 
 def test_public_name():

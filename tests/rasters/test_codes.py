@@ -99,9 +99,9 @@ def test_only_what_lies_under_the_image_is_read(tmp_path, monkeypatch):
         tmp_path / "map.tif", random_codes((3000, 3000)), transform=Affine(10, 0, 490000, 0, -10, 4010000)
     )
     read = []
-    original = codes_module._Source._read
+    original = codes_module.LabelMap._read
     monkeypatch.setattr(
-        codes_module._Source, "_read", lambda self, part: read.append(part) or original(self, part)
+        codes_module.LabelMap, "_read", lambda self, part: read.append(part) or original(self, part)
     )
     read_codes(country, grid, 4)
     assert [(part.row_off, part.col_off, part.height, part.width) for part in read] == [(1000, 1000, 20, 24)]

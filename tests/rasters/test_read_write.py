@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -13,12 +14,14 @@ from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 
 from coteach.errors import RasterError
+from coteach.labels.votes import vote_shares
 from coteach.rasters.dataset import GDAL_OPTIONS, check_whole, opened
 from coteach.rasters.grid import Grid, Window
-from coteach.rasters.read import raster_shape, read_image, read_soft_label
-from coteach.rasters.write import write_raster
+from coteach.rasters.read import PARTS_TAG, raster_shape, read_image, read_soft_label
+from coteach.rasters.write import RasterLayout, raster_writer, write_raster
 
 GRID = Grid(CRS.from_string(UTM), NORTH_UP, 300, 270)
+SMALL = Grid(GRID.crs, NORTH_UP, 4, 3)
 
 
 @pytest.fixture
@@ -122,12 +125,85 @@ def test_weights_of_another_size(tmp_path):
     write_map(tmp_path / "p.tif", np.ones((2, 4, 3), np.float32) / 2)
     write_map(tmp_path / "w.tif", np.ones((3, 4), np.float32))
     write_map(tmp_path / "w2.tif", np.ones((2, 4, 3), np.float32))
+    write_raster(
+        tmp_path / "w3.tif", np.ones((3, 4, 3), np.float32), SMALL, descriptions=["W_conf", "votes", "votes"]
+    )
     with pytest.raises(
         RasterError, match=r"w.tif: has 1 bands of 3 x 4 pixels, .*p.tif has 2 bands of 4 x 3 pixels"
     ):
         read_soft_label(tmp_path / "p.tif", tmp_path / "w.tif")
-    with pytest.raises(RasterError, match=r"w2.tif: has 2 bands"):
-        read_soft_label(tmp_path / "p.tif", tmp_path / "w2.tif")
+    for bands in (2, 3):
+        with pytest.raises(RasterError, match=rf"w{bands}.tif: has {bands} bands where 1 is expected"):
+            read_soft_label(tmp_path / "p.tif", tmp_path / f"w{bands}.tif")
+
+
+def test_votes_in_8_bits_are_the_shares_to_the_last_bit(tmp_path):
+    """Every combination of up to four votes for three classes, and no vote at all."""
+    counts = np.array([c for c in itertools.product(range(5), repeat=3) if sum(c) <= 4], np.uint8)
+    expected = np.array([[n / sum(c) if any(c) else 1 / 3 for n in c] for c in counts.tolist()], np.float32)
+    grid = Grid(GRID.crs, NORTH_UP, 1, len(counts))
+    voted = counts.any(axis=1)[None]
+    write_raster(tmp_path / "p.tif", counts.T[:, None], grid, valid=voted, tags={PARTS_TAG: "votes"})
+    p_soft, w_conf, valid = read_soft_label(tmp_path / "p.tif", None)
+    assert p_soft.dtype == np.float32
+    np.testing.assert_array_equal(p_soft, expected.T[:, None])
+    np.testing.assert_array_equal(valid, voted)
+    np.testing.assert_array_equal(w_conf, voted.astype(np.float32))
+    # the sources' maps, by the votes in memory
+    codes = np.full((4, len(counts)), -1)
+    for pixel, row in enumerate(counts):
+        cast = np.repeat(np.arange(3), row)
+        codes[: len(cast), pixel] = cast
+    np.testing.assert_array_equal(p_soft[:, 0], vote_shares(codes, 3)[0])
+
+
+def test_shares_in_8_bits_sum_to_one_and_are_near(tmp_path, shares, voted):
+    parts = np.where(voted, np.rint(shares * 255), 0).astype(np.uint8)
+    assert len(set(parts.sum(0, dtype=int)[voted].tolist())) > 1  # rounded, they do not sum to 255
+    write_raster(tmp_path / "p.tif", parts, GRID, valid=voted, tags={PARTS_TAG: "shares"})
+    p_soft, _, valid = read_soft_label(tmp_path / "p.tif", None, Window(7, 5, 200, 250))
+    np.testing.assert_array_equal(valid, voted[7:207, 5:255])
+    np.testing.assert_allclose(p_soft.sum(0), 1, atol=1e-6)
+    np.testing.assert_allclose(p_soft[:, valid], shares[:, 7:207, 5:255][:, valid], atol=0.005)
+    assert (p_soft[:, ~valid] == np.float32(1 / 3)).all()
+
+
+@pytest.mark.parametrize(("tags", "found"), [({}, "lacks the tag"), ({PARTS_TAG: "x"}, "has 'x' in the tag")])
+def test_8_bits_that_do_not_say_what_they_are(tmp_path, tags, found):
+    write_raster(tmp_path / "p.tif", np.ones((2, 4, 3), np.uint8), SMALL, tags=tags)
+    with pytest.raises(
+        RasterError, match=rf"p.tif: holds 8-bit numbers, but {found} SOFT_LABEL_PARTS.*float32"
+    ):
+        read_soft_label(tmp_path / "p.tif", None)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_weights_with_a_scale_and_a_band_of_votes(tmp_path, dtype):
+    write_map(tmp_path / "p.tif", np.ones((2, 4, 3), np.float32) / 2)
+    weights = np.array([[0, 1, 2], [3, 100, 127], [128, 200, 253], [254, 255, 255]], dtype)
+    scale = 1 / 255 if dtype == "uint8" else 1
+    if dtype == "float32":
+        weights /= 255
+    layout = RasterLayout(SMALL, 2, dtype, scale=scale)
+    with raster_writer(tmp_path / "w.tif", layout, descriptions=["W_conf", "votes"]) as file:
+        file.write(np.stack([weights, np.full((4, 3), 4, dtype)]))
+    for window in (None, Window(1, 1, 3, 2)):
+        _, w_conf, valid = read_soft_label(tmp_path / "p.tif", tmp_path / "w.tif", window)
+        expected = weights.astype(np.float64) * scale
+        assert w_conf.dtype == np.float32
+        np.testing.assert_array_equal(
+            w_conf, (expected if window is None else window.cut(expected)).astype(np.float32)
+        )
+        assert valid.all()
+    assert w_conf.max() == 1
+
+
+def test_an_offset_of_the_weights_counts(tmp_path):
+    write_map(tmp_path / "p.tif", np.ones((2, 4, 3), np.float32) / 2)
+    write_map(tmp_path / "w.tif", np.full((4, 3), 50, np.uint8))
+    with rasterio.open(tmp_path / "w.tif", "r+") as file:
+        file.scales, file.offsets = [0.01], [0.25]
+    assert (read_soft_label(tmp_path / "p.tif", tmp_path / "w.tif")[1] == 0.75).all()
 
 
 def test_an_image_comes_as_it_is(tmp_path):

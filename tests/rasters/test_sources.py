@@ -23,7 +23,6 @@ OPTIONS = BuildOptions(
     lulc_keys=("esa_path", "esri_path"),
     patch_size=None,
     stride=None,
-    max_workers=1,
 )
 
 
@@ -128,7 +127,7 @@ def test_columns_that_are_forgotten(tmp_path):
     [
         ({"num_classes": 1}, "num_classes: 1 is out of range"),
         ({"alpha": 0.7, "beta": 0.4}, r"alpha \+ beta: 0.7 \+ 0.4 is more than 1"),
-        ({"beta": 0.2}, "beta: 0.2 gives weight to embeddings, which cannot be read yet"),
+        ({"beta": 0.2}, "beta: 0.2 gives weight to embeddings, and there are none"),
         ({"alpha": 0.0, "use_border": False}, r"alpha \+ beta: both are 0"),
         ({"border_radius": 0.0}, "border_radius: 0.0 is no radius"),
         ({"entropy_norm": "max"}, "entropy_norm: there is no 'max'"),
@@ -141,7 +140,16 @@ def test_columns_that_are_forgotten(tmp_path):
         ({"patch_size": 0}, "patch_size: 0 is no size"),
         ({"patch_size": 8, "stride": 0}, "stride: 0 is no size"),
         ({"stride": 8}, "stride: has no meaning without patches"),
-        ({"max_workers": 0}, "max_workers: 0 do no work"),
+        ({"weights": "best"}, "weights: there is no 'best'; choose equal or learned"),
+        ({"aef_source": "s3"}, "aef_source: there is no 's3'; choose gcs or hf"),
+        ({"aef_resampling": "cubic"}, "--aef-resampling: 'cubic' mixes"),
+        ({"aef_embeddings_dir": Path("aef")}, "aef_embeddings_dir: aef would not be used, because beta is 0"),
+        ({"dtype": "int8"}, "dtype: there is no 'int8'; choose float32 or uint8"),
+        ({"fingerprint": "md5"}, "fingerprint: there is no 'md5'; choose stat or content"),
+        ({"source_weights": {"glc_path": 2.0}}, "source_weights: 'glc_path' is no column that votes"),
+        ({"legends": {"glc_path": {1: 0}}}, "legends: 'glc_path' is no column that votes"),
+        ({"source_weights": {"esa_path": -1.0}}, "weights: -1.0 is no weight"),
+        ({"source_weights": {"esa_path": 2.0}, "weights": "learned"}, "are given, and to be learned as well"),
         (
             {"ignore_codes": (9, 3)},
             "ignore_codes: 3 is a class, since codes are 0 to 3; give codes that mean",

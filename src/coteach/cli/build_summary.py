@@ -45,6 +45,8 @@ def _print_summary(report: BuildReport) -> None:
     if report.pixels:
         voted = report.pixels - report.no_vote
         say(f"pixels without a vote: {report.no_vote / report.pixels:.2%}")
+        if report.no_embedding is not None:
+            say(f"without an embedding: {report.no_embedding:.2%} of pixels with a vote")
         say(f"ties, given to the lowest code: {report.ties / max(voted, 1):.2%} of pixels with a vote")
 
 

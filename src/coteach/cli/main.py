@@ -19,6 +19,11 @@ _COMMANDS = {
     "completion": ("completion", "completion", "Shell script that completes commands, options and paths."),
     "data": ("sample_data", "data", "Fetch sample data."),
     "demo": ("demo", "demo", "The whole job on real data: one table of all variants."),
+    "download-aef-embeddings": (
+        "download_embeddings",
+        "download",
+        "AlphaEarth embeddings, only what each tile needs.",
+    ),
     "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
     "generate-training-csv": ("split", "generate", "Manifest -> train, val and test CSV."),
     "predict": ("predict", "predict", "Class maps of whole scenes by a trained run."),

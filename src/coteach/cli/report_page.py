@@ -15,7 +15,8 @@ from coteach.cli.report_maps import add_prediction, known_rasters, label_view
 from coteach.cli.report_runs import OpenRun, ReportOptions, open_runs
 from coteach.cli.targets import TargetResolver
 from coteach.report.comparison import MeasuredRun, RunStyle
-from coteach.report.page import Report, count_text, render
+from coteach.report.page import Report, render
+from coteach.report.templating import count_text
 
 
 def make_report(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from coteach.cli.output import Verbosity, verbosity
+from coteach.cli.output import Verbosity, say, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,11 +90,81 @@ Example:
     show_default=True,
     help="How entropy becomes a weight: against the highest possible one, or against the tile's range.",
 )
+@click.option(
+    "--source-weight",
+    "source_weights",
+    metavar="COLUMN=WEIGHT",
+    multiple=True,
+    help="What the vote of a map counts, 1 if not named. Repeat it for each map.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["equal", "learned"]),
+    default="equal",
+    show_default=True,
+    help="learned: estimate from their agreement how far each map is to be believed, class by class, and fuse their "
+    "votes accordingly.",
+)
+@click.option(
+    "--legend",
+    "legends",
+    metavar="COLUMN=CSV",
+    multiple=True,
+    help="Table code,class for a map whose codes are not the classes; class is a number, or ignore.",
+)
+@click.option(
+    "--aef-embeddings-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of AlphaEarth embeddings, see download-aef-embeddings; they count with --beta.",
+)
+@click.option(
+    "--aef-source",
+    type=click.Choice(["gcs", "hf"]),
+    default="gcs",
+    show_default=True,
+    help="gcs: {tile_id}.tif, a vector a pixel (Source Cooperative's, too). hf: {tile_id}.npy, one a tile.",
+)
+@click.option(
+    "--aef-resampling",
+    metavar="auto|aggregate|nearest|none",
+    default="auto",
+    show_default=True,
+    help="How embeddings come onto the image's grid. auto: aggregate where the image's pixels are coarser, else "
+    "nearest.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "uint8"]),
+    default="float32",
+    show_default=True,
+    help="uint8 takes a quarter of the space: votes are exact, weights are rounded to 1/255.",
+)
+@click.option("--votes-band", is_flag=True, help="Give W_conf a second band, the number of maps that vote.")
+@click.option("--cog", is_flag=True, help="Write Cloud Optimised GeoTIFFs, with overviews.")
 @click.option("--patch-size", type=int, help="List square patches of this side instead of whole tiles.")
 @click.option("--stride", type=int, help="Pixels from one patch to the next.  [default: the patch size]")
 @click.option(
-    "--max-workers", type=int, default=4, show_default=True, help="Tiles worked on at once, in processes."
+    "--scheduler",
+    default="processes",
+    show_default=True,
+    metavar="processes|threads|serial|ADDRESS",
+    help="Who does the work; the address of a Dask cluster is tcp://HOST:PORT.",
 )
+@click.option(
+    "--max-workers",
+    type=int,
+    default=4,
+    show_default=True,
+    help="Processes or threads: for several tiles, or for the blocks of one.",
+)
+@click.option(
+    "--fingerprint",
+    type=click.Choice(["stat", "content"]),
+    default="stat",
+    show_default=True,
+    help="How a changed file is noticed: by size and time of modification, or by its content.",
+)
+@click.option("--no-summary", is_flag=True, help="Write no summary.html and no pictures.")
 def build(
     sources: Path,
     output_dir: Path,
@@ -106,12 +178,24 @@ def build(
     border_source: str,
     border_radius: float,
     entropy_norm: str,
+    source_weights: tuple[str, ...],
+    weights: str,
+    legends: tuple[str, ...],
+    aef_embeddings_dir: Path | None,
+    aef_source: str,
+    aef_resampling: str,
+    dtype: str,
     patch_size: int | None,
     stride: int | None,
+    scheduler: str,
     max_workers: int,
+    fingerprint: str,
     *,
     no_mask: bool,
     no_border: bool,
+    votes_band: bool,
+    cog: bool,
+    no_summary: bool,
 ) -> None:
     """Fuse the label maps of each tile in SOURCES_CSV into P_soft (vote shares) and W_conf (confidence).
 
@@ -125,8 +209,10 @@ def build(
     Exit code: 1 if a tile failed, or if a map holds codes other than 0 to C-1 that no --ignore-code names.
     """
     from coteach.cli.build_summary import check_complete, print_report
+    from coteach.cli.build_words import numbers_of, tables_of
     from coteach.cli.progress import track
     from coteach.rasters.build import build_soft_labels
+    from coteach.rasters.code_legend import read_code_legend
 
     listed: set[str] = set()
 
@@ -152,9 +238,28 @@ def build(
         patch_size=patch_size,
         stride=stride,
         ignore_codes=ignore_codes,
+        source_weights=numbers_of("--source-weight", source_weights),
+        weights=weights,
+        legends={
+            column: read_code_legend(path, num_classes)
+            for column, path in tables_of("--legend", legends).items()
+        },
+        aef_embeddings_dir=aef_embeddings_dir,
+        aef_source=aef_source,
+        aef_resampling=aef_resampling,
+        dtype=dtype,
+        votes_band=votes_band,
+        cog=cog,
+        fingerprint=fingerprint,
+        scheduler=scheduler,
         max_workers=max_workers,
         progress=track,
         tell_findings=list_findings,
     )
     print_report(report, listed)
+    if not no_summary:
+        from coteach.cli.build_page import write_page
+
+        columns = [*(() if no_mask else (mask_key,)), *lulc_keys]
+        say(f"summary: {write_page(report, columns, num_classes, shlex.join(['coteach', *sys.argv[1:]]))}")
     check_complete(sources, report, num_classes)

@@ -130,12 +130,13 @@ class SoftLabelReader:
     def _check_fit(self, files: _Files) -> None:
         """Check that a row's files fit each other and those of the first row."""
         image = self._layout(files.image)
-        expected = {files.image: self.num_bands, files.p_soft: self.num_classes}
-        if files.w_conf is not None:
-            expected[files.w_conf] = 1
+        # W_conf has one band or two, which its reader tells apart
+        expected = {files.image: self.num_bands, files.p_soft: self.num_classes, files.w_conf: None}
         for path, bands in expected.items():
+            if path is None:
+                continue
             layout = self._layout(path)
-            if layout.bands != bands:
+            if bands is not None and layout.bands != bands:
                 cause = f"has {layout.bands} bands where {bands} are expected"
                 raise RasterError(str(path), cause, "use files of the same kind throughout the table")
             if (layout.height, layout.width) != (image.height, image.width):

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from scipy import ndimage
 
 from coteach.errors import OptionError
+from coteach.labels.distance import root, squared_distance
 from coteach.labels.votes import argmax_codes
 
 
@@ -26,13 +27,22 @@ def border_pixels(codes: Int[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
         ``(h, w)``; False at NoData.
     """
     height, width = codes.shape
-    around = np.pad(codes, 1, constant_values=-1)
+    top, bottom, left, right = slice(height - 1), slice(1, height), slice(width - 1), slice(1, width)
+    every = slice(None)
+    known = codes >= 0
     border = np.zeros(codes.shape, np.bool_)
-    for row in range(3):
-        for col in range(3):
-            neighbour = around[row : row + height, col : col + width]
-            border |= (neighbour != codes) & (neighbour >= 0)
-    return border & (codes >= 0)
+    for one, other in (  # every pair of neighbours once
+        ((every, left), (every, right)),
+        ((top, every), (bottom, every)),
+        ((top, left), (bottom, right)),
+        ((top, right), (bottom, left)),
+    ):
+        differ = codes[one] != codes[other]
+        differ &= known[one]
+        differ &= known[other]
+        border[one] |= differ
+        border[other] |= differ
+    return border
 
 
 def border_distance(codes: Int[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
@@ -58,7 +68,7 @@ def mask_border_weight(
 ) -> Float32[np.ndarray, "h w"]:
     """min(1, d / R), d the distance to the borders of the cartographic mask; 1 if it has none.
 
-    A block gives the tile's weights if it is read with a halo of R + 1 pixels.
+    A block gives the tile's weights if it is read with a halo of :func:`halo_of` pixels.
 
     Args:
         mask_codes: ``(h, w)`` class codes of the mask; negative is NoData.
@@ -71,7 +81,16 @@ def mask_border_weight(
         OptionError: ``radius`` is out of range.
     """
     check_radius(radius)
-    return np.minimum(border_distance(mask_codes) / np.float32(radius), np.float32(1))
+    border = border_pixels(mask_codes)
+    if not border.any():
+        return np.ones(mask_codes.shape, np.float32)
+    limit = min(math.floor(radius), max(mask_codes.shape))
+    return np.minimum(root(squared_distance(border, limit)) / np.float32(radius), np.float32(1))
+
+
+def halo_of(radius: float | int) -> int:  # noqa: PYI041
+    """How far a border counts for :func:`mask_border_weight`, and one more pixel to see that it is one."""
+    return math.floor(radius) + 1
 
 
 def argmax_border_weight(
@@ -93,10 +112,25 @@ def argmax_border_weight(
     distance = border_distance(argmax_codes(p_soft, voted))
     if max_distance is None:
         max_distance = float(distance[voted].max(initial=0))
-    if max_distance == 0:  # every pixel is a border, or nobody votes
-        return np.zeros(voted.shape, np.float32)
+    return share_of_furthest(distance, max_distance)
+
+
+def share_of_furthest(
+    distance: Float32[np.ndarray, "*pixels"], max_distance: float
+) -> Float32[np.ndarray, "*pixels"]:
+    """Distances to a border as weights: divided by the largest of the tile.
+
+    Args:
+        distance: in pixels; infinite if there is no border.
+        max_distance: of the pixels of the tile that have a vote; 0 if each of them is a border, or none has.
+
+    Returns:
+        In [0, 1]; 1 where there is no border in the tile.
+    """
+    if max_distance == 0:
+        return np.zeros(distance.shape, np.float32)
     if math.isinf(max_distance):
-        return np.ones(voted.shape, np.float32)
+        return np.ones(distance.shape, np.float32)
     return np.minimum(distance / np.float32(max_distance), np.float32(1))
 
 

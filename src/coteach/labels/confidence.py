@@ -72,7 +72,7 @@ def weight_shares(
     return WeightShares(float(alpha), max(0.0, 1 - total), float(beta))
 
 
-def entropy(p_soft: Float[np.ndarray, "c h w"]) -> Float64[np.ndarray, "h w"]:
+def entropy(p_soft: Float[np.ndarray, "c *pixels"]) -> Float64[np.ndarray, "*pixels"]:
     """H = -Σ P log P, with 0 log 0 = 0.
 
     Args:
@@ -87,19 +87,21 @@ def entropy(p_soft: Float[np.ndarray, "c h w"]) -> Float64[np.ndarray, "h w"]:
     return total
 
 
-def entropy_range(p_soft: Float[np.ndarray, "c h w"], voted: Bool[np.ndarray, "h w"]) -> tuple[float, float]:
+def entropy_range(
+    p_soft: Float[np.ndarray, "c *pixels"], voted: Bool[np.ndarray, "*pixels"]
+) -> tuple[float, float]:
     """Least and greatest H over the pixels that have a vote, in nats; (0, 0) if none has."""
     values = entropy(p_soft)[voted]
     return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
 
 
 def entropy_weight(
-    p_soft: Float[np.ndarray, "c h w"],
-    voted: Bool[np.ndarray, "h w"],
+    p_soft: Float[np.ndarray, "c *pixels"],
+    voted: Bool[np.ndarray, "*pixels"],
     *,
     norm: str = "max_entropy",
     tile_range: tuple[float, float] | None = None,
-) -> Float32[np.ndarray, "h w"]:
+) -> Float32[np.ndarray, "*pixels"]:
     """1 where all sources agree.
 
     Args:
@@ -150,7 +152,8 @@ def confidence_weight(
             ``argmax P_soft``.
         border_radius: R of the mask's borders, in pixels.
         entropy_norm: ``"max_entropy"`` or ``"minmax"``.
-        w_embed: ``(h, w)`` in [0, 1], agreement of the embeddings; needed with ``beta > 0``.
+        w_embed: ``(h, w)`` in [0, 1], agreement of the embeddings; needed with ``beta > 0``. NaN where there is none: the
+            other parts then count, by their shares.
         tile_range: see :func:`entropy_weight`.
         max_distance: see :func:`~coteach.labels.borders.argmax_border_weight`.
 
@@ -168,19 +171,47 @@ def confidence_weight(
     shares = weight_shares(alpha, beta, use_border=use_border)
     check_entropy_norm(entropy_norm)
     check_radius(border_radius)
-    weight = np.zeros(voted.shape, np.float32)
+    by_entropy = by_border = None
     if shares.entropy > 0:
-        part = entropy_weight(p_soft, voted, norm=entropy_norm, tile_range=tile_range)
-        weight += np.float32(shares.entropy) * part
+        by_entropy = entropy_weight(p_soft, voted, norm=entropy_norm, tile_range=tile_range)
     if shares.border > 0 and mask_codes is not None:
-        weight += np.float32(shares.border) * mask_border_weight(mask_codes, border_radius)
+        by_border = mask_border_weight(mask_codes, border_radius)
     elif shares.border > 0:
-        part = argmax_border_weight(p_soft, voted, max_distance=max_distance)
-        weight += np.float32(shares.border) * part
-    if shares.embedding > 0:
-        if w_embed is None:
-            raise OptionError("beta", f"{beta:g} needs embeddings, and there are none", "leave beta at 0")
-        weight += (shares.embedding * w_embed).astype(np.float32)
+        by_border = argmax_border_weight(p_soft, voted, max_distance=max_distance)
+    if shares.embedding > 0 and w_embed is None:
+        raise OptionError("beta", f"{beta:g} needs embeddings, and there are none", "leave beta at 0")
+    return weighted_mean(shares, voted, by_entropy, by_border, w_embed)
+
+
+def weighted_mean(
+    shares: WeightShares,
+    voted: Bool[np.ndarray, "*pixels"],
+    by_entropy: Float32[np.ndarray, "*pixels"] | None,
+    by_border: Float32[np.ndarray, "*pixels"] | None,
+    by_embedding: Float[np.ndarray, "*pixels"] | None,
+) -> Float32[np.ndarray, "*pixels"]:
+    """W_conf of its parts.
+
+    Args:
+        shares: what each part counts; one that counts nothing may be None.
+        voted: where at least one source votes.
+        by_entropy: in [0, 1].
+        by_border: in [0, 1].
+        by_embedding: in [0, 1]; NaN where there is no embedding: there the other parts count, by their shares.
+
+    Returns:
+        In [0, 1]; 0 where nobody votes, and where all that counts is an embedding that is missing.
+    """
+    weight = np.zeros(voted.shape, np.float32)
+    if by_entropy is not None and shares.entropy > 0:
+        weight += np.float32(shares.entropy) * by_entropy
+    if by_border is not None and shares.border > 0:
+        weight += np.float32(shares.border) * by_border
+    if by_embedding is not None and shares.embedding > 0:
+        others = shares.entropy + shares.border
+        alone = weight / np.float32(others) if others > 0 else weight
+        part = (shares.embedding * by_embedding).astype(np.float32)
+        weight = np.where(np.isnan(part), alone, weight + part)
     return np.where(voted, np.clip(weight, 0, 1), np.float32(0))
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from coteach.labels.embeddings import patch_agreement
+from coteach.labels.fusion import Fusion
+from coteach.labels.patterns import PatternCounts
+from coteach.labels.reliability import learned_shares
 from coteach.rasters.check import check_rows
 from coteach.rasters.check_source import RowRules
+from coteach.rasters.embeddings import check_embeddings, embedding_path, read_patch
+from coteach.rasters.failures import FAILURES
 from coteach.rasters.findings import Finding
-from coteach.rasters.manifest import FAILURES, MANIFEST, PATCHES, BuildReport, write_tables
-from coteach.rasters.options import BuildOptions
-from coteach.rasters.pool import Progress, run_tasks, silent
+from coteach.rasters.manifest import MANIFEST, PATCHES, BuildReport, write_tables
+from coteach.rasters.options import BuildOptions, check_workers
+from coteach.rasters.pool import Progress, check_scheduler, run_tasks, silent
 from coteach.rasters.sources import Row, Tile, read_rows, unused_columns
-from coteach.rasters.tile import P_SOFT, RECORDS, W_CONF, TileResult, build_tile, died
+from coteach.rasters.tile import COUNTS, TileResult, TileTask, build_tile, count_tile, died
+from coteach.rasters.tile_files import P_SOFT, RECORDS, W_CONF
 from coteach.rasters.write import writable
 from coteach.tables import read_table
 
@@ -36,6 +44,17 @@ def build_soft_labels(
     patch_size: int | None = None,
     stride: int | None = None,
     ignore_codes: Sequence[int] = (),
+    source_weights: Mapping[str, float] | None = None,
+    weights: str = "equal",
+    legends: Mapping[str, Mapping[int, int]] | None = None,
+    aef_embeddings_dir: str | os.PathLike[str] | None = None,
+    aef_source: str = "gcs",
+    aef_resampling: str = "auto",
+    dtype: str = "float32",
+    votes_band: bool = False,
+    cog: bool = False,
+    fingerprint: str = "stat",
+    scheduler: str = "processes",
     max_workers: int = 4,
     progress: Progress | None = None,
     tell_findings: Callable[[Sequence[Finding]], None] | None = None,
@@ -52,7 +71,7 @@ def build_soft_labels(
             a time.
         num_classes: C; codes are 0 to C - 1, others do not vote.
         alpha: weight of agreement in W_conf, see :func:`coteach.confidence_weight`.
-        beta: weight of embeddings; must be 0 until they can be read.
+        beta: weight of embeddings; above 0 with ``aef_embeddings_dir``.
         use_border: whether distance to class borders counts.
         border_source: ``"mask"``, ``"argmax"`` of P_soft, or ``"auto"``: the mask where the tile has one.
         border_radius: distance in pixels from the mask's borders that gives full weight.
@@ -63,7 +82,25 @@ def build_soft_labels(
         patch_size: side in pixels; the manifest then lists patches, those at the edge shifted inward.
         stride: pixels from one patch to the next; ``patch_size`` if None.
         ignore_codes: codes outside 0 to C - 1 that are known to mean no vote; the report leaves them out.
-        max_workers: processes; 1 works in this one. A script that uses more needs ``if __name__ == "__main__":``.
+        source_weights: column -> what its vote counts, 1 if not named. P_soft is then the share of the weight.
+        weights: ``"equal"``, or ``"learned"``: P_soft is what the sources' estimated reliability makes of their votes,
+            see :mod:`coteach.labels.reliability`.
+        legends: column -> value -> class, or -1 for no vote, for sources whose values are no classes. A value that the
+            legend lacks fails the tile.
+        aef_embeddings_dir: folder of AlphaEarth embeddings (``coteach download-aef-embeddings``).
+        aef_source: ``"gcs"``: ``{tile_id}.tif``, a vector a pixel, compared with the mean vector of the pixel's class
+            in the tile; ``"hf"``: ``{tile_id}.npy``, one a tile, compared across tiles.
+        aef_resampling: ``"auto"``, ``"aggregate"``, ``"nearest"`` or ``"none"``, see
+            :class:`~coteach.rasters.embeddings.EmbeddingRaster`.
+        dtype: ``"float32"``; or ``"uint8"``, a quarter of the size: P_soft as votes (exact) or shares of 255, W_conf in
+            steps of 1/255. The data sets read both.
+        votes_band: give W_conf a second band, the number of sources that vote.
+        cog: write Cloud Optimised GeoTIFFs, with overviews.
+        fingerprint: how a file is told from another: ``"stat"``, size and time of modification, or ``"content"``.
+        scheduler: ``"processes"``, ``"threads"``, ``"serial"``, or the address of a Dask cluster (``tcp://…``), whose
+            workers see the same files.
+        max_workers: processes or threads, for several tiles or for the blocks of few; a script that uses processes
+            needs ``if __name__ == "__main__":``.
         progress: called with the number of tiles and a label, a context manager that gives what to call after each.
         tell_findings: called, before anything is written, with what a check of all rows finds, but for the codes,
             which the report counts; None checks nothing beforehand.
@@ -91,45 +128,114 @@ def build_soft_labels(
         image_key=image_key,
         mask_key=mask_key,
         lulc_keys=tuple(lulc_keys),
+        source_weights=dict(source_weights or {}),
+        weights=weights,
+        legends={key: dict(legend) for key, legend in (legends or {}).items()},
+        aef_embeddings_dir=None if aef_embeddings_dir is None else Path(aef_embeddings_dir),
+        aef_source=aef_source,
+        aef_resampling=aef_resampling,
+        dtype=dtype,
+        votes_band=votes_band,
+        cog=cog,
+        fingerprint=fingerprint,
         patch_size=patch_size,
         stride=stride,
-        max_workers=max_workers,
         ignore_codes=tuple(ignore_codes),
     )
+    check_workers(max_workers)
+    check_scheduler(scheduler)
     table = read_table(sources_csv)
     rows = read_rows(table, options.image_key, options.source_keys)
-    if tell_findings is not None:
-        tell_findings(_check(rows, options, progress))
     named = [row.tile() for row in rows]
+    tiles = [row for row in named if isinstance(row, Tile)]
+    if options.aef_embeddings_dir is not None:
+        check_embeddings(options.aef_embeddings_dir, [tile.tile_id for tile in tiles], options.aef_source)
+    if tell_findings is not None:
+        tell_findings(_check(rows, options, max_workers, progress))
     folder = Path(output_dir)
     with writable(folder):
         _prepare(folder)
-    tiles = [row for row in named if isinstance(row, Tile)]
-    results = _run(tiles, options, folder, progress or silent)
+    build = _Build(options, folder, max_workers, scheduler, progress or silent)
+    results, fusion = build.run(tiles)
     unused = unused_columns(table, options.image_key, options.source_keys)
     with writable(folder):
-        return write_tables(folder, named, results, options, unused)
+        return write_tables(folder, named, results, options, unused, fusion)
 
 
-def _check(rows: Sequence[Row], options: BuildOptions, progress: Progress | None) -> list[Finding]:
+def _check(
+    rows: Sequence[Row], options: BuildOptions, max_workers: int, progress: Progress | None
+) -> list[Finding]:
     rules = RowRules(image_key=options.image_key, patch_size=options.patch_size, codes=False)
-    return check_rows(rows, rules, options.max_workers, progress)
+    return check_rows(rows, rules, max_workers, progress)
 
 
-def _run(tiles: list[Tile], options: BuildOptions, folder: Path, progress: Progress) -> dict[str, TileResult]:
-    """Make all tiles; tile_id -> what became of it."""
-    results: dict[str, TileResult] = {}
-    work = partial(build_tile, options=options, output_dir=folder)
-    with progress(len(tiles), "tiles") as advance:
-        for result in run_tasks(work, tiles, options.max_workers, died):
-            results[result.tile_id] = result
-            advance()
-    return results
+class _Build:
+    """The passes over all tiles."""
+
+    def __init__(
+        self, options: BuildOptions, folder: Path, max_workers: int, scheduler: str, progress: Progress
+    ) -> None:
+        self._options = options
+        self._folder = folder
+        self._max_workers = max_workers
+        self._scheduler = scheduler
+        self._progress = progress
+
+    def run(self, tiles: Sequence[Tile]) -> tuple[dict[str, TileResult], Fusion]:
+        """Make all tiles; tile_id -> what became of it, and how votes became shares."""
+        options = self._options
+        fusion = Fusion(options.num_classes, options.vote_weights)
+        counted: dict[str, TileResult] = {}
+        if options.weights == "learned" or options.patch_embeddings is not None:
+            counted = self._over(
+                [TileTask(tile) for tile in tiles],
+                partial(count_tile, options=options, output_dir=self._folder),
+                "votes counted",
+            )
+        patterns = {
+            tile: result.figures.patterns for tile, result in counted.items() if result.figures is not None
+        }
+        if options.weights == "learned" and patterns:
+            learned = learned_shares(PatternCounts.merged(list(patterns.values())), options.num_classes)
+            fusion = replace(fusion, learned=learned)
+        by_patch = self._agreement_of_patches(fusion, patterns)
+        good = [tile for tile in tiles if tile.tile_id in patterns or not counted]
+        built = self._over(
+            [TileTask(tile, by_patch.get(tile.tile_id)) for tile in good],
+            partial(build_tile, options=options, fusion=fusion, output_dir=self._folder),
+            "tiles",
+        )
+        return counted | built, fusion
+
+    def _over(
+        self, tasks: Sequence[TileTask], work: Callable[..., TileResult], label: str
+    ) -> dict[str, TileResult]:
+        """Do the work for all tiles; few tiles share the workers for their blocks."""
+        threads = 1 if self._scheduler == "serial" else max(1, self._max_workers // max(1, len(tasks)))
+        results = {}
+        with self._progress(len(tasks), label) as advance:
+            for result in run_tasks(
+                partial(work, threads=threads), tasks, self._max_workers, died, self._scheduler
+            ):
+                results[result.tile_id] = result
+                advance()
+        return results
+
+    def _agreement_of_patches(
+        self, fusion: Fusion, patterns: Mapping[str, PatternCounts]
+    ) -> Mapping[str, float]:
+        folder = self._options.patch_embeddings
+        if folder is None:
+            return {}
+        files = {tile: embedding_path(folder, tile, "hf") for tile in patterns}
+        vectors = {tile: read_patch(file) for tile, file in files.items() if file.is_file()}
+        dominant = {tile: fusion.dominant(counts) for tile, counts in patterns.items()}
+        return patch_agreement(vectors, {tile: code for tile, code in dominant.items() if code is not None})
 
 
 def _prepare(folder: Path) -> None:
     """Make the folders, and clear away what a killed run left half-written."""
-    for name in (P_SOFT, W_CONF, RECORDS):
+    for name in (P_SOFT, W_CONF, f"{RECORDS}/{COUNTS}", RECORDS):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for partial_file in (folder / name).glob(".*.part"):
             partial_file.unlink()

@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int16, Shaped
+from jaxtyping import Bool, Int16, Int64, Shaped
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.labels.votes import NO_VOTE, check_num_classes
-from coteach.rasters.dataset import opened, read_valid
+from coteach.rasters.dataset import opened, read_valid, translated
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.overlap import laid_over, no_overlap
 from coteach.rasters.rules import checked_grid, label_map_rules
 
 _STRIP = 1 << 20  # pixels of the image looked up at once
 _READ = 1 << 24  # pixels of a source held at once
+_UNKNOWN = -2  # what a value becomes that means neither a class nor nothing
+
+
+@dataclass(frozen=True)
+class CodeMeaning:
+    """What the values of a label map mean.
+
+    Args:
+        num_classes: C; without a legend the values 0 to C - 1 are the classes.
+        legend: value -> class, or :data:`~coteach.labels.votes.NO_VOTE`; then other values are unknown.
+    """
+
+    num_classes: int
+    legend: Mapping[int, int] | None = None
+
+    def votes(self, values: Shaped[np.ndarray, " n"]) -> Int16[np.ndarray, " n"]:
+        """The class of each value; ``_UNKNOWN`` for what is none."""
+        votes = np.full(values.shape, _UNKNOWN, np.int16)
+        if self.legend is None:
+            known = (values >= 0) & (values < self.num_classes)
+            votes[known] = values[known]
+        else:
+            keys, classes = self._listed
+            places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+            known = keys[places] == values
+            votes[known] = classes[places[known]]
+        return votes
+
+    @cached_property
+    def _listed(self) -> tuple[Int64[np.ndarray, " k"], Int16[np.ndarray, " k"]]:
+        assert self.legend is not None
+        keys = np.array(sorted(self.legend), np.int64)
+        return keys, np.array([self.legend[int(key)] for key in keys], np.int16)
 
 
 def read_codes(
@@ -45,13 +83,16 @@ def read_codes(
         >>> codes = read_codes(Path("worldcover.tif"), Grid.of(Path("image.tif")), 4)  # doctest: +SKIP
     """
     check_num_classes(num_classes)
-    codes = np.full((grid.height, grid.width), NO_VOTE, np.int16)
+    codes = np.empty((grid.height, grid.width), np.int16)
     with opened(path) as dataset:
         checked_grid(dataset, label_map_rules())
-        source = _Source(path, dataset, grid, num_classes, Counter() if unknown is None else unknown)
-        reached = sum(source.look_up(codes, window) for window in grid.strips(_STRIP))
-    if not reached:
+        label_map = LabelMap(path, dataset, grid, CodeMeaning(num_classes))
+        for window in grid.strips(_STRIP):
+            window.cut(codes)[:] = label_map.votes(window)
+    if not label_map.reached:
         raise no_overlap(path)
+    if unknown is not None:
+        unknown.update(label_map.unknown)
     return codes
 
 
@@ -72,42 +113,72 @@ def sample_codes(
     Raises:
         RasterError: the sample holds fractions, or the map is damaged there.
     """
-    votes = 0
-    unknown: Counter[int] = Counter()
-    for window in grid.sample():
-        codes = np.full((window.height, window.width), NO_VOTE, np.int16)
-        source = _Source(path, dataset, grid.part(window), num_classes, unknown)
-        source.look_up(codes, Window(0, 0, window.height, window.width))
-        votes += int(np.count_nonzero(codes != NO_VOTE))
-    return votes, unknown
+    label_map = LabelMap(path, dataset, grid, CodeMeaning(num_classes))
+    votes = sum(int(np.count_nonzero(label_map.votes(window) != NO_VOTE)) for window in grid.sample())
+    return votes, label_map.unknown
 
 
-class _Source:
-    """An open label map, and the grid it is looked at from."""
+class LabelMap:
+    """An open label map, looked at from the image's grid.
 
-    def __init__(
-        self, path: Path, dataset: DatasetReader, grid: Grid, num_classes: int, unknown: Counter[int]
-    ) -> None:
+    Args:
+        path: the file.
+        dataset: the same, open; one that keeps :func:`~coteach.rasters.rules.label_map_rules`.
+        image: the image's grid.
+        meaning: of its values.
+
+    Attributes:
+        unknown: value -> pixels met so far that hold this value, which means nothing.
+        reached: pixels of the image met so far that lie on the map.
+    """
+
+    def __init__(self, path: Path, dataset: DatasetReader, image: Grid, meaning: CodeMeaning) -> None:
+        self.unknown: Counter[int] = Counter()
+        self.reached = 0
         self._path = path
         self._dataset = dataset
-        self._image_grid = grid
+        self._image = image
         self._grid = Grid.of_dataset(dataset)
-        self._num_classes = num_classes
-        self._unknown = unknown
+        self._meaning = meaning
+        # GDAL forgets NoData where the file has a mask, too
+        self._nodata = dataset.nodata
+        flags = dataset.mask_flag_enums[0]
+        dtype = np.dtype(dataset.dtypes[0])
+        self._masked = MaskFlags.per_dataset in flags or MaskFlags.alpha in flags or dtype.kind == "f"
+        self._table = self._all_votes(dtype) if dtype.kind in "iu" and dtype.itemsize <= 2 else None
 
-    def look_up(self, codes: Int16[np.ndarray, "h w"], window: Window) -> int:
-        """Fill the window of ``codes``; returns how many of its pixels the map reaches."""
-        rows, cols = laid_over(self._path, self._image_grid, self._grid, window)
-        inside = (rows >= 0) & (rows < self._grid.height) & (cols >= 0) & (cols < self._grid.width)
-        if not inside.any():
-            return 0
-        rows, cols = rows[inside], cols[inside]
+    def votes(self, window: Window) -> Int16[np.ndarray, "h w"]:
+        """The code of each of the image's pixels in a window, as in :func:`read_codes`.
+
+        Raises:
+            RasterError: the map is damaged there or holds fractions, or its CRS does not reach there.
+        """
+        votes = np.full((window.height, window.width), NO_VOTE, np.int16)
+        with translated(str(self._path)):
+            self._fill(votes, window)
+        return votes
+
+    def _fill(self, votes: Int16[np.ndarray, "h w"], window: Window) -> None:
+        lines = self._image.lines_on(self._grid, window)
+        rows, cols = laid_over(self._path, self._image, self._grid, window) if lines is None else lines
+        down = (rows >= 0) & (rows < self._grid.height)
+        right = (cols >= 0) & (cols < self._grid.width)
+        if lines is None:
+            down = right = down & right
+        rows, cols = rows[down], cols[right]
+        if not (rows.size and cols.size):
+            return
         part = Window(int(rows.min()), int(cols.min()), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
         if part.height * part.width > _READ and window.height * window.width > 1:
-            return sum(self.look_up(codes, half) for half in window.halves())
-        picked = (rows - part.row_off, cols - part.col_off)
-        window.cut(codes)[inside] = self._votes(self._read(part)[picked], self._read_mask(part)[picked])
-        return len(rows)
+            for half in window.halves():
+                corner = Window(half.row_off - window.row_off, half.col_off - window.col_off, *half[2:])
+                self._fill(corner.cut(votes), half)
+            return
+        rows, cols = rows - part.row_off, cols - part.col_off
+        pick = partial(_gathered if lines is None else _crossed, rows=rows, cols=cols)
+        picked = self._meant(pick(self._read(part)), pick(self._read_mask(part)) if self._masked else None)
+        votes[down if lines is None else np.ix_(down, right)] = picked
+        self.reached += picked.size
 
     def _read(self, part: Window) -> Shaped[np.ndarray, "h w"]:
         values: Shaped[np.ndarray, "h w"] = self._dataset.read(1, window=part.for_gdal())
@@ -117,22 +188,59 @@ class _Source:
         mask: Bool[np.ndarray, "h w"] = read_valid(self._dataset, part.for_gdal())[0]
         return mask
 
+    def _meant(
+        self, values: Shaped[np.ndarray, "*pixels"], mask: Bool[np.ndarray, "*pixels"] | None
+    ) -> Int16[np.ndarray, "*pixels"]:
+        """What pixels of the map vote for; counts the unknown ones."""
+        if self._table is None:
+            votes = self._votes(values, mask)
+        else:
+            votes = self._table.take(values.view(f"u{values.dtype.itemsize}"))
+            if mask is not None:
+                votes[~mask] = NO_VOTE
+        if votes.min() == _UNKNOWN:
+            strange = votes == _UNKNOWN
+            found, counts = np.unique(values[strange], return_counts=True)
+            self.unknown.update({int(code): int(count) for code, count in zip(found, counts, strict=True)})
+            votes[strange] = NO_VOTE
+        return votes
+
     def _votes(
-        self, values: Shaped[np.ndarray, " n"], valid: Bool[np.ndarray, " n"]
-    ) -> Int16[np.ndarray, " n"]:
-        """What pixels of the map vote for."""
-        if self._dataset.nodata is not None:  # GDAL forgets it where the file has a mask, too
-            valid &= values != self._dataset.nodata
+        self, values: Shaped[np.ndarray, "*pixels"], mask: Bool[np.ndarray, "*pixels"] | None
+    ) -> Int16[np.ndarray, "*pixels"]:
+        valid = np.ones(values.shape, np.bool_) if mask is None else mask.copy()
+        if self._nodata is not None:
+            valid &= values != self._nodata
         if values.dtype.kind == "f":
             valid &= np.isfinite(values)
             broken = valid & (values != np.floor(values))
             if broken.any():
                 cause = f"holds {values[broken][0]:g}, which is no class code"
-                remedy = f"give a raster of whole numbers, 0 to {self._num_classes - 1}"
+                remedy = f"give a raster of whole numbers, 0 to {self._meaning.num_classes - 1}"
                 raise RasterError(str(self._path), cause, remedy)
-        known = valid & (values >= 0) & (values < self._num_classes)
-        found, counts = np.unique(values[valid & ~known], return_counts=True)
-        self._unknown.update({int(code): int(count) for code, count in zip(found, counts, strict=True)})
         votes = np.full(values.shape, NO_VOTE, np.int16)
-        votes[known] = values[known]
+        votes[valid] = self._meaning.votes(values[valid])
         return votes
+
+    def _all_votes(self, dtype: np.dtype[Any]) -> Int16[np.ndarray, " n"]:
+        """What every value of a small dtype votes for, in the order of its bits."""
+        values = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}").view(dtype)
+        return self._votes(values, None)
+
+
+def _gathered(
+    values: Shaped[np.ndarray, "h w"], rows: Int64[np.ndarray, " n"], cols: Int64[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " n"]:
+    """The values at these places."""
+    found: Shaped[np.ndarray, " n"] = values[rows, cols]
+    return found
+
+
+def _crossed(
+    values: Shaped[np.ndarray, "h w"], rows: Int64[np.ndarray, " y"], cols: Int64[np.ndarray, " x"]
+) -> Shaped[np.ndarray, "y x"]:
+    """The values where these rows cross these columns."""
+    for axis, places in enumerate((rows, cols)):
+        if len(places) != values.shape[axis] or (np.diff(places) != 1).any():
+            values = values.take(places, axis)
+    return values

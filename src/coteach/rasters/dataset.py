@@ -29,7 +29,17 @@ def opened(path: Path) -> Iterator[DatasetReader]:
     Raises:
         RasterError: the file is missing, empty, no raster, or damaged where it is read.
     """
-    with rasterio.Env(**GDAL_OPTIONS), _translated(str(path)):
+    with rasterio.Env(**GDAL_OPTIONS), translated(str(path)), open_raster(path) as dataset:
+        yield dataset
+
+
+def open_raster(path: Path) -> DatasetReader:
+    """Open a raster for reading by whoever closes it; reads are to be :func:`translated`.
+
+    Raises:
+        RasterError: the file is missing, empty or no raster.
+    """
+    with translated(str(path)):
         if not path.is_file():
             raise RasterError(str(path), "does not exist", "correct the path")
         if not path.stat().st_size:
@@ -37,9 +47,7 @@ def opened(path: Path) -> Iterator[DatasetReader]:
         with warnings.catch_warnings():
             # an image to train on needs no place on earth; who needs one asks for it
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-        with dataset:
-            yield dataset
+            return rasterio.open(path)
 
 
 def check_whole(dataset: DatasetReader) -> None:
@@ -48,7 +56,7 @@ def check_whole(dataset: DatasetReader) -> None:
     Raises:
         RasterError: it cannot be read.
     """
-    with _translated(dataset.name):
+    with translated(dataset.name):
         dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
@@ -67,7 +75,7 @@ def read_valid(dataset: DatasetReader, window: Window | None = None) -> Bool[np.
 
 
 @contextmanager
-def _translated(file: str) -> Iterator[None]:
+def translated(file: str) -> Iterator[None]:
     """What GDAL finds wrong with a file is an error that names it."""
     try:
         yield

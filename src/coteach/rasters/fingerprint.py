@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,12 +10,17 @@ from typing import Any
 
 from coteach.files import write_text
 
-_FORMAT = 2  # raised when the same inputs give other rasters, or this file other fields
+_FORMAT = 3  # raised when the same inputs give other rasters, or this file other fields
 
 
 def stamps(files: Iterable[Path]) -> dict[str, list[int] | None]:
     """Path -> size in bytes and modification time in ns; None for what is no file on this computer."""
     return {str(file): _stamp(file) for file in files}
+
+
+def digests(files: Iterable[Path]) -> dict[str, str | None]:
+    """Path -> SHA-256 of the content, which a copy shares with its original; None for what is no file."""
+    return {str(file): _digest(file) for file in files}
 
 
 def read_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Path]) -> Any:
@@ -61,6 +67,14 @@ def _stamp(file: Path) -> list[int] | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns]
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _plain(made_of: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,9 @@ from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.rasters.dataset import opened
+from coteach.rasters.lookup import holding, pixels_at, pixels_under
 
 _PARTS, _PART = 3, 16  # of a sample: how many along an axis, and their pixels
-_TIE = 1e-6  # pixels; a centre this near an edge lies on it, and belongs to the pixel after the edge
 
 
 class Window(NamedTuple):
@@ -37,6 +38,10 @@ class Window(NamedTuple):
         return values[
             ..., self.row_off : self.row_off + self.height, self.col_off : self.col_off + self.width
         ]
+
+    def centres(self) -> tuple[Float64[np.ndarray, " h"], Float64[np.ndarray, " w"]]:
+        """Rows and columns of its pixels' centres, in pixels of the raster."""
+        return np.arange(self.height) + (self.row_off + 0.5), np.arange(self.width) + (self.col_off + 0.5)
 
     def halves(self) -> tuple[Window, Window]:
         """Cut in two across the longer side, which has at least 2 pixels."""
@@ -136,8 +141,38 @@ class Grid:
         Raises:
             RasterioError, CPLE_BaseError: there is no way from one CRS to the other for these places.
         """
-        rows, cols = np.mgrid[: window.height, : window.width] + 0.5
-        return pixels_at(*self.places_on(other, rows + window.row_off, cols + window.col_off))
+        lines = self.lines_on(other, window)
+        if lines is not None:
+            rows, cols = np.meshgrid(*lines, indexing="ij")
+            return rows, cols
+        down, right = window.centres()
+        if self.crs == other.crs:  # the sums of _apply, whose terms depend on a row or on a column
+            (a, b, c), (d, e, f), _ = _matrix(~other.transform) @ _matrix(self.transform)
+            across = down[:, None]
+            return pixels_at(d * right + e * across + f, a * right + b * across + c)
+        return pixels_under(partial(self.places_on, other), down, right)
+
+    def lines_on(
+        self, other: Grid, window: Window
+    ) -> tuple[Int64[np.ndarray, " h"], Int64[np.ndarray, " w"]] | None:
+        """As :meth:`pixels_on`, where the other grid's rows depend on this one's rows only, and columns on columns.
+
+        Args:
+            other: the grid to look at; of any CRS.
+            window: the part of this grid to look from.
+
+        Returns:
+            ``(h,)`` rows and ``(w,)`` columns on ``other``, which may be outside of it: the pixel at (i, j) of the
+            window lies in (rows[i], columns[j]); None for another CRS, or where one grid is rotated against the other.
+        """
+        if self.crs != other.crs:
+            return None
+        # the sums of _apply without the terms that are 0: the same numbers
+        (a, b, c), (d, e, f), _ = _matrix(~other.transform) @ _matrix(self.transform)
+        if b != 0 or d != 0:
+            return None
+        rows, cols = window.centres()
+        return holding(e * rows + f), holding(a * cols + c)
 
     def places_on(
         self, other: Grid, rows: Float64[np.ndarray, "h w"], cols: Float64[np.ndarray, "h w"]
@@ -150,7 +185,7 @@ class Grid:
             cols: in pixels of this grid, from its left edge.
 
         Returns:
-            ``(h, w)`` rows and columns in pixels of ``other``; infinite where a projection ends.
+            ``(h, w)`` rows and columns in pixels of ``other``; infinite or NaN where a projection ends.
 
         Raises:
             RasterioError, CPLE_BaseError: there is no way from one CRS to the other for these places.
@@ -174,7 +209,8 @@ def _apply(
     matrix: Float64[np.ndarray, "3 3"], xs: Float64[np.ndarray, "h w"], ys: Float64[np.ndarray, "h w"]
 ) -> tuple[Float64[np.ndarray, "h w"], Float64[np.ndarray, "h w"]]:
     (a, b, c), (d, e, f), _ = matrix
-    return a * xs + b * ys + c, d * xs + e * ys + f
+    with np.errstate(invalid="ignore"):  # 0 times infinity, where a projection ends
+        return a * xs + b * ys + c, d * xs + e * ys + f
 
 
 def _spread(extent: int) -> list[tuple[int, int]]:
@@ -182,12 +218,3 @@ def _spread(extent: int) -> list[tuple[int, int]]:
     if extent <= _PARTS * _PART:
         return [(0, extent)]
     return [(number * (extent - _PART) // (_PARTS - 1), _PART) for number in range(_PARTS)]
-
-
-def pixels_at(
-    rows: Float64[np.ndarray, "h w"], cols: Float64[np.ndarray, "h w"]
-) -> tuple[Int64[np.ndarray, "h w"], Int64[np.ndarray, "h w"]]:
-    """Rows and columns of the pixels that hold these places; -1 for a place that is nowhere."""
-    limit = 2.0**31  # no raster is larger; infinity, where a projection ends, has no integer
-    rows, cols = (np.clip(np.nan_to_num(np.floor(v + _TIE), nan=-1.0), -limit, limit) for v in (rows, cols))
-    return rows.astype(np.int64), cols.astype(np.int64)

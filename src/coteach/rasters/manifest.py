@@ -7,15 +7,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coteach.labels.fusion import Fusion
+from coteach.rasters.failures import FAILURES, write_failures
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.patches import patch_offsets
 from coteach.rasters.sources import BadRow, Tile
-from coteach.rasters.tile import TileFigures, TileResult, p_soft_path, w_conf_path
+from coteach.rasters.tile import TileFigures, TileResult
+from coteach.rasters.tile_files import p_soft_path, w_conf_path
 from coteach.tables import path_from, write_table
 
-MANIFEST, PATCHES, FAILURES = "soft_label_manifest.csv", "soft_label_patches.csv", "failures.csv"
+MANIFEST, PATCHES = "soft_label_manifest.csv", "soft_label_patches.csv"
 _COLUMNS = ("tile_id", "image_path", "p_soft_path", "w_conf_path")
 _WINDOW_COLUMNS = ("row_off", "col_off", "patch_size")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltTile:
+    """A tile that is done.
+
+    Args:
+        tile_id: its id.
+        image: the reference grid.
+        p_soft: the file of P_soft.
+        w_conf: the file of W_conf.
+        figures: what is told of it.
+    """
+
+    tile_id: str
+    image: Path
+    p_soft: Path
+    w_conf: Path
+    figures: TileFigures
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +55,8 @@ class BuildReport:
         unknown: column -> code -> pixels that hold this code, which is no class and did not vote; without the codes
             that are known to mean no vote.
         unused: columns that look like rasters and were not asked for.
+        tiles: those that are done, in the order of the rows.
+        fusion: how votes became shares.
     """
 
     manifest: Path
@@ -44,6 +68,14 @@ class BuildReport:
     ties: int
     unknown: Mapping[str, Mapping[int, int]]
     unused: tuple[str, ...]
+    tiles: tuple[BuiltTile, ...]
+    fusion: Fusion
+
+    @property
+    def no_embedding(self) -> float | None:
+        """Share of the pixels with a vote that have no embedding; None if embeddings do not count."""
+        counts = [tile.figures.no_embedding for tile in self.tiles if tile.figures.no_embedding is not None]
+        return sum(counts) / max(1, self.pixels - self.no_vote) if counts else None
 
 
 def write_tables(
@@ -52,6 +84,7 @@ def write_tables(
     results: Mapping[str, TileResult],
     options: BuildOptions,
     unused: Sequence[str],
+    fusion: Fusion,
 ) -> BuildReport:
     """Write the manifest, and ``failures.csv`` if something failed; remove an old one if nothing did.
 
@@ -61,6 +94,7 @@ def write_tables(
         results: tile_id -> what became of the tile.
         options: of the build.
         unused: columns that did not vote.
+        fusion: how votes became shares.
 
     Returns:
         The summary.
@@ -68,6 +102,7 @@ def write_tables(
     manifest: list[dict[str, str]] = []
     failures: list[tuple[str, str]] = []
     done: list[TileResult] = []
+    tiles: list[BuiltTile] = []
     for row in rows:
         if isinstance(row, BadRow):
             failures.append((row.tile_id, row.error))
@@ -77,51 +112,45 @@ def write_tables(
             failures.append((row.tile_id, result.error))
             continue
         done.append(result)
-        manifest += _manifest_rows(folder, row, result.figures, options)
+        p_soft, w_conf = p_soft_path(folder, row.tile_id), w_conf_path(folder, row.tile_id)
+        tiles.append(BuiltTile(row.tile_id, row.image, p_soft, w_conf, result.figures))
+        manifest += _manifest_rows(folder, tiles[-1], options)
     file = folder / (MANIFEST if options.patch_size is None else PATCHES)
     write_table(file, _COLUMNS + (() if options.patch_size is None else _WINDOW_COLUMNS), manifest)
     write_failures(folder / FAILURES, failures)
-    return _report(file, done, failures, unused, options.ignore_codes)
+    return _report(file, done, tiles, failures, unused, options, fusion)
 
 
-def _manifest_rows(
-    folder: Path, tile: Tile, figures: TileFigures, options: BuildOptions
-) -> list[dict[str, str]]:
+def _manifest_rows(folder: Path, tile: BuiltTile, options: BuildOptions) -> list[dict[str, str]]:
     """The row of a tile, or those of its patches."""
-    files = (tile.image, p_soft_path(folder, tile.tile_id), w_conf_path(folder, tile.tile_id))
+    files = (tile.image, tile.p_soft, tile.w_conf)
     row = dict(zip(_COLUMNS, (tile.tile_id, *(path_from(folder, file) for file in files)), strict=True))
     size = options.patch_size
     if size is None:
         return [row]
-    corners = patch_offsets(figures.height, figures.width, size, options.stride or size)
+    corners = patch_offsets(tile.figures.height, tile.figures.width, size, options.stride or size)
     return [
         row | dict(zip(_WINDOW_COLUMNS, (str(top), str(left), str(size)), strict=True))
         for top, left in corners
     ]
 
 
-def write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
-    """Write tile_id and error of what failed; remove an old file if nothing did."""
-    if failures:
-        write_table(
-            file, ("tile_id", "error"), [{"tile_id": tile, "error": error} for tile, error in failures]
-        )
-    else:
-        file.unlink(missing_ok=True)
-
-
 def _report(
     manifest: Path,
     done: Sequence[TileResult],
+    tiles: Sequence[BuiltTile],
     failures: Sequence[tuple[str, str]],
     unused: Sequence[str],
-    ignore_codes: Sequence[int],
+    options: BuildOptions,
+    fusion: Fusion,
 ) -> BuildReport:
-    figures = [result.figures for result in done if result.figures is not None]
+    figures = [tile.figures for tile in tiles]
     unknown: dict[str, Counter[int]] = {}
     for tile in figures:
         for key, codes in tile.unknown.items():
-            counts = {int(code): count for code, count in codes.items() if int(code) not in ignore_codes}
+            counts = {
+                int(code): count for code, count in codes.items() if int(code) not in options.ignore_codes
+            }
             if counts:
                 unknown.setdefault(key, Counter()).update(counts)
     return BuildReport(
@@ -134,4 +163,6 @@ def _report(
         ties=sum(tile.ties for tile in figures),
         unknown=unknown,
         unused=tuple(unused),
+        tiles=tuple(tiles),
+        fusion=fusion,
     )

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float64, Int64
 
 from coteach.errors import RasterError
 from coteach.rasters.dataset import GDAL_ERRORS, reason
-from coteach.rasters.grid import Grid, Window, pixels_at
+from coteach.rasters.grid import Grid, Window
+from coteach.rasters.lookup import pixels_at
 
 _LATTICE = 20  # points along an axis from which coverage is told
 _BEND = 2  # pixels by which a straight edge may bend between two points of the lattice

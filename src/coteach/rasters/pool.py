@@ -1,21 +1,22 @@
-"""Run tasks in processes, such that a process that dies takes only its own task with it."""
+"""Run tasks: one after the other, in threads, in processes or on a Dask cluster, behind one function."""
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import importlib.util
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager
-from multiprocessing import get_context, parent_process
 from typing import TypeVar
+
+from coteach.errors import MissingExtraError, OptionError
+from coteach.rasters.processes import run_processes
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
+
+_ADDRESS = re.compile(r"(tcp|tls)://\S+:\d+")
 
 
 @contextmanager
@@ -24,72 +25,66 @@ def silent(total: int, label: str) -> Iterator[Callable[[], None]]:  # noqa: ARG
     yield lambda: None
 
 
+def check_scheduler(name: str) -> None:
+    """Check what :func:`run_tasks` takes as a scheduler.
+
+    Raises:
+        OptionError: it is neither ``processes``, ``threads``, ``serial`` nor the address of a Dask scheduler.
+        MissingExtraError: it is an address, and Dask is not installed.
+    """
+    if name in {"processes", "threads", "serial"}:
+        return
+    if not _ADDRESS.fullmatch(name):
+        remedy = "give processes, threads, serial, or the address of a Dask scheduler (tcp://HOST:PORT)"
+        raise OptionError("--scheduler", f"{name!r} is none", remedy)
+    if importlib.util.find_spec("distributed") is None:
+        raise MissingExtraError("distributed (Dask)", "is not installed", "pip install 'coteach[dask]'")
+
+
 def run_tasks(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
     max_workers: int,
     when_dead: Callable[[Task], Result],
+    scheduler: str = "processes",
 ) -> Iterator[Result]:
-    """Do all tasks, in processes if there are several, and give the results as they come.
+    """Do all tasks and give the results as they come.
 
     Args:
-        work: a function of a module, called with one task; what it raises ends everything.
+        work: a function of a module, called with one task; what it raises ends everything. A task that was
+            under way when its worker was lost may be done again: the work can be repeated.
         tasks: what can be pickled.
-        max_workers: processes at most; 1 does the work in this process.
-        when_dead: the result of a task whose process was killed or crashed.
+        max_workers: processes or threads at most; 1, like a single task, is done in this process. A cluster
+            has as many as it has.
+        when_dead: the result of a task whose process was killed or crashed; on a cluster, whose workers died as
+            often as it allows.
+        scheduler: ``processes``, ``threads``, ``serial``, or the address of a Dask scheduler.
 
     Yields:
         One result a task, in no order.
+
+    Raises:
+        OptionError: there is no such scheduler, or no cluster answers.
+        MissingExtraError: Dask is not installed.
+        IncompleteError: the cluster ended before the work did.
     """
-    if min(max_workers, len(tasks)) < 2:
+    check_scheduler(scheduler)
+    if "://" in scheduler:
+        from coteach.rasters.cluster import run_on_cluster
+
+        yield from run_on_cluster(work, tasks, scheduler, when_dead)
+    elif scheduler == "serial" or min(max_workers, len(tasks)) < 2:
         yield from map(work, tasks)
-        return
-    queue = deque(tasks)
-    while queue:
-        # the death of one process ends a pool; which task it was shows when each of them has a pool of its own
-        for task in (yield from _run_pool(work, queue, max_workers)):
-            if (yield from _run_pool(work, deque([task]), 1)):
-                yield when_dead(task)
+    elif scheduler == "threads":
+        yield from _run_threads(work, tasks, max_workers)
+    else:
+        yield from run_processes(work, tasks, max_workers, when_dead)
 
 
-def _run_pool(
-    work: Callable[[Task], Result], queue: deque[Task], max_workers: int
-) -> Generator[Result, None, list[Task]]:
-    """Take tasks from the queue until it is empty or a process dies; returns those that were under way then."""
-    running: dict[Future[Result], Task] = {}
-    pool = ProcessPoolExecutor(min(max_workers, len(queue)), get_context("spawn"), initializer=_start_worker)
-    with pool:
-        while queue or running:
-            while queue and len(running) < max_workers:
-                task = queue.popleft()
-                running[_submit(pool, work, task)] = task
-            done = wait(running, return_when=FIRST_COMPLETED).done
-            for future in done:
-                if not isinstance(future.exception(), BrokenProcessPool):
-                    del running[future]
-                    yield future.result()
-            if not done.isdisjoint(running):
-                return list(running.values())
-    return []
-
-
-def _submit(pool: ProcessPoolExecutor, work: Callable[[Task], Result], task: Task) -> Future[Result]:
+def _run_threads(work: Callable[[Task], Result], tasks: Sequence[Task], max_workers: int) -> Iterator[Result]:
+    pool = ThreadPoolExecutor(max_workers)
     try:
-        return pool.submit(work, task)
-    except BrokenProcessPool as error:
-        future: Future[Result] = Future()
-        future.set_exception(error)
-        return future
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C, which reaches every process, to the one that started the others; end when that one is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+        for future in as_completed([pool.submit(work, task) for task in tasks]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

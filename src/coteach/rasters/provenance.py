@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from coteach.rasters.tile import RECORDS
+from coteach.rasters.tile_files import RECORDS
 
 
 def recorded_sources(p_soft: Path) -> dict[str, Path]:

@@ -12,6 +12,8 @@ from coteach.errors import RasterError
 from coteach.rasters.dataset import opened, read_valid
 from coteach.rasters.grid import Window
 
+PARTS_TAG = "SOFT_LABEL_PARTS"  # of an 8-bit P_soft: "votes" counted, or "shares" in parts of 255
+
 
 def raster_shape(path: Path) -> tuple[int, int, int, str]:
     """Bands, rows, columns and dtype of a raster.
@@ -56,38 +58,64 @@ def read_soft_label(
     """P_soft, W_conf, and where there was a vote.
 
     Args:
-        p_soft_path: C bands.
-        w_conf_path: one band; None gives weight 1 to every pixel with a vote.
+        p_soft_path: C bands: shares, or 8-bit parts of them with the tag :data:`PARTS_TAG`.
+        w_conf_path: one band, with a scale if it is 8-bit; a second one named ``votes`` is ignored. None gives
+            weight 1 to every pixel with a vote.
         window: the part to read; None is all of it.
 
     Returns:
-        ``(C, h, w)`` and ``(h, w)`` as the files have them; and ``(h, w)``, False where a file has NoData or a
-        masked pixel.
+        ``(C, h, w)`` shares, those of parts uniform where all are 0; ``(h, w)`` weights; and ``(h, w)``, False where
+        a file has NoData or a masked pixel.
 
     Raises:
-        RasterError: a file is missing or damaged, the window leaves it, or the two differ in size.
+        RasterError: a file is missing or damaged, the window leaves it, the two differ in size, or 8-bit P_soft does
+            not say what it holds.
     """
     with opened(p_soft_path) as dataset:
         p_soft, valid = _read(p_soft_path, dataset, window)
+        if dataset.dtypes[0] == "uint8":
+            p_soft = _shares(p_soft_path, p_soft, dataset.tags().get(PARTS_TAG))
     if w_conf_path is None:
         return p_soft, valid.astype(np.float32), valid
     with opened(w_conf_path) as dataset:
-        w_conf, weighted = _read(w_conf_path, dataset, window)
-    if w_conf.shape[1:] != valid.shape or len(w_conf) != 1:
+        if dataset.count != 1 and dataset.descriptions[1:] != ("votes",):
+            cause = f"has {dataset.count} bands where 1 is expected"
+            raise RasterError(
+                str(w_conf_path), cause, "give one band of weights (a second may hold the votes)"
+            )
+        w_conf, weighted = _read(w_conf_path, dataset, window, first=1)
+        scale, offset = dataset.scales[0], dataset.offsets[0]
+    if w_conf.shape[1:] != valid.shape:
         cause = f"has {_size(w_conf.shape)}, {p_soft_path} has {_size(p_soft.shape)}"
-        raise RasterError(str(w_conf_path), cause, "give the one band of weights made with that file")
+        raise RasterError(str(w_conf_path), cause, "give the weights made with that file")
+    if (scale, offset) != (1, 0):
+        w_conf = (w_conf * np.float64(scale) + offset).astype(np.float32)
     return p_soft, w_conf[0], valid & weighted
 
 
+def _shares(
+    path: Path, parts: Float32[np.ndarray, "c h w"], meaning: str | None
+) -> Float32[np.ndarray, "c h w"]:
+    """Vote counts, or rounded shares, by their sum; uniform where it is 0."""
+    if meaning not in {"votes", "shares"}:
+        found = "lacks the tag" if meaning is None else f"has {meaning!r} in the tag"
+        cause = f"holds 8-bit numbers, but {found} {PARTS_TAG}, which says whether they are votes or shares"
+        raise RasterError(str(path), cause, "give shares as float32, or a file of coteach build-soft-labels")
+    total = parts.sum(axis=0)
+    shares: Float32[np.ndarray, "c h w"] = parts / np.maximum(total, 1)
+    shares[:, total == 0] = 1 / len(parts)
+    return shares
+
+
 def _read(
-    path: Path, dataset: DatasetReader, window: Window | None
+    path: Path, dataset: DatasetReader, window: Window | None, first: int | None = None
 ) -> tuple[Float32[np.ndarray, "bands h w"], Bool[np.ndarray, "h w"]]:
     part = None
     if window is not None:
         _check_window(path, dataset, window)
         part = window.for_gdal()
-    values = dataset.read(window=part).astype(np.float32, copy=False)
-    valid: Bool[np.ndarray, "h w"] = np.all(read_valid(dataset, part), axis=0)
+    values = dataset.read(range(1, (first or dataset.count) + 1), window=part).astype(np.float32, copy=False)
+    valid: Bool[np.ndarray, "h w"] = np.all(read_valid(dataset, part)[: len(values)], axis=0)
     return values, valid
 
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int16
+import rasterio
 
 from coteach.errors import CoteachError, RasterError
-from coteach.labels.confidence import confidence_weight
-from coteach.labels.votes import argmax_ties, vote_shares
-from coteach.rasters.codes import read_codes
-from coteach.rasters.dataset import files_behind, opened
-from coteach.rasters.fingerprint import read_record, stamps, write_record
+from coteach.labels.fusion import Fusion
+from coteach.labels.patterns import PatternCounts
+from coteach.rasters.dataset import GDAL_OPTIONS, files_behind, opened
+from coteach.rasters.embeddings import embedding_path
+from coteach.rasters.fingerprint import digests, read_record, stamps, write_record
 from coteach.rasters.grid import Grid
-from coteach.rasters.legend import find_legend, legend_tags
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.rules import checked_grid, image_rules
+from coteach.rasters.scratch import scratch
 from coteach.rasters.sources import Tile
-from coteach.rasters.write import write_raster
+from coteach.rasters.tile_files import RECORDS, p_soft_path, tile_writer, w_conf_path
+from coteach.rasters.tile_passes import TileJob, TilePasses
+from coteach.rasters.tile_sources import TileSources, named
 
-P_SOFT, W_CONF, RECORDS = "p_soft", "w_conf", "fingerprints"
+COUNTS = "counts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +36,27 @@ class TileFigures:
     Args:
         height: rows.
         width: columns.
+        codes: what each source of the build votes for in each pattern that occurs; -1 is no vote.
+        counts: pixels of each pattern.
+        unknown: column -> code as text -> pixels that hold this code, which is no class.
         no_vote: pixels without a vote.
         ties: pixels where several classes have the largest share.
-        unknown: column -> code as text -> pixels that hold this code, which is no class.
+        no_embedding: pixels with a vote and without an embedding, if embeddings count.
     """
 
     height: int
     width: int
-    no_vote: int
-    ties: int
-    unknown: Mapping[str, Mapping[str, int]]
+    codes: list[list[int]]
+    counts: list[int]
+    unknown: dict[str, dict[str, int]]
+    no_vote: int = 0
+    ties: int = 0
+    no_embedding: int | None = None
+
+    @property
+    def patterns(self) -> PatternCounts:
+        """The patterns that occur."""
+        return PatternCounts(np.array(self.codes, np.int16), np.array(self.counts, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,144 +76,180 @@ class TileResult:
     fresh: bool = False
 
 
-def p_soft_path(output_dir: Path, tile_id: str) -> Path:
-    """Where P_soft of a tile is."""
-    return output_dir / P_SOFT / f"{tile_id}.tif"
+@dataclass(frozen=True, slots=True)
+class TileTask:
+    """A tile, and what only the other tiles tell of it.
+
+    Args:
+        tile: its files.
+        by_patch: see :class:`~coteach.rasters.tile_passes.TileJob`.
+    """
+
+    tile: Tile
+    by_patch: float | None = None
 
 
-def w_conf_path(output_dir: Path, tile_id: str) -> Path:
-    """Where W_conf of a tile is."""
-    return output_dir / W_CONF / f"{tile_id}.tif"
-
-
-def build_tile(tile: Tile, options: BuildOptions, output_dir: Path) -> TileResult:
+def build_tile(
+    task: TileTask, options: BuildOptions, fusion: Fusion, output_dir: Path, threads: int = 1
+) -> TileResult:
     """Make the files of a tile; what is wrong with the tile is in the result."""
-    try:
-        return _build(tile, options, output_dir)
-    except CoteachError as error:
-        return TileResult(tile.tile_id, None, str(error))
-    except MemoryError:
-        remedy = "try fewer --max-workers, or a smaller tile"
-        return TileResult(
-            tile.tile_id, None, str(RasterError(tile.tile_id, "does not fit into memory", remedy))
-        )
-    except OSError as error:
-        remedy = "free space there, or choose a folder that can be written"
-        return TileResult(
-            tile.tile_id, None, str(RasterError(tile.tile_id, f"cannot be kept ({error})", remedy))
-        )
+    return _result(task.tile, lambda: _build(task, options, fusion, output_dir, threads))
 
 
-def died(tile: Tile) -> TileResult:
+def count_tile(task: TileTask, options: BuildOptions, output_dir: Path, threads: int = 1) -> TileResult:
+    """Count the patterns of a tile, or find the counts of an earlier run; what is wrong is in the result."""
+    return _result(task.tile, lambda: _count(task.tile, options, output_dir, threads))
+
+
+def died(task: TileTask) -> TileResult:
     """The result of a tile whose process was killed."""
     cause = "the process that worked on it was killed or crashed, perhaps for want of memory"
-    return TileResult(tile.tile_id, None, str(RasterError(tile.tile_id, cause, "try fewer --max-workers")))
+    error = RasterError(task.tile.tile_id, cause, "try fewer --max-workers")
+    return TileResult(task.tile.tile_id, None, str(error))
 
 
-def _build(tile: Tile, options: BuildOptions, output_dir: Path) -> TileResult:
-    outputs = [p_soft_path(output_dir, tile.tile_id), w_conf_path(output_dir, tile.tile_id)]
-    record = output_dir / RECORDS / f"{tile.tile_id}.json"
-    grid = _image_grid(tile, options)
-    border = _border_source(tile, options)
-    made_of = _made_of(tile, options)
-    kept = read_record(record, made_of, outputs)
-    if kept is not None:
-        return TileResult(tile.tile_id, TileFigures(**kept))
-    codes, unknown = _read_sources(tile, options, grid)
-    p_soft, votes = vote_shares(codes, options.num_classes)
-    voted = votes > 0
-    w_conf = confidence_weight(
-        p_soft,
-        voted,
-        alpha=options.alpha,
-        beta=options.beta,
-        use_border=options.use_border,
-        mask_codes=None if border is None else codes[list(tile.sources).index(border)],
-        border_radius=options.border_radius,
-        entropy_norm=options.entropy_norm,
-    )
-    names, colors = find_legend(_mask_first(tile, options), options.num_classes)
-    write_raster(
-        outputs[0],
-        p_soft,
-        grid,
-        valid=voted,
-        tags=legend_tags(names, colors),
-        descriptions=names or [f"class {code}" for code in range(options.num_classes)],
-    )
-    write_raster(outputs[1], w_conf, grid, valid=voted, descriptions=["W_conf"])
-    figures = TileFigures(
-        height=grid.height,
-        width=grid.width,
-        no_vote=int(np.count_nonzero(~voted)),
-        ties=int(np.count_nonzero(argmax_ties(p_soft, voted))),
-        unknown=unknown,
-    )
-    write_record(record, made_of, outputs, asdict(figures))
-    return TileResult(tile.tile_id, figures, fresh=True)
-
-
-def _image_grid(tile: Tile, options: BuildOptions) -> Grid:
-    with _named(tile, f"image {options.image_key!r}"), opened(tile.image) as dataset:
-        return checked_grid(dataset, image_rules(options.patch_size))
-
-
-def _mask_first(tile: Tile, options: BuildOptions) -> list[Path]:
-    """The sources in the order in which their names and colours of classes count."""
-    return [tile.sources[key] for key in sorted(tile.sources, key=lambda key: key != options.mask_key)]
-
-
-def _border_source(tile: Tile, options: BuildOptions) -> str | None:
-    """The column whose borders count; None for those of argmax P_soft.
+def job_of(
+    tile: Tile, options: BuildOptions, fusion: Fusion, by_patch: float | None = None, threads: int = 1
+) -> TileJob:
+    """What is to be made of a tile.
 
     Raises:
         RasterError: the mask's borders are asked for, and the tile has no mask.
     """
-    if not options.use_border or options.border_source == "argmax":
-        return None
-    if options.mask_key in tile.sources:
-        return options.mask_key
-    if options.border_source == "mask":
-        cause = f"{options.mask_key!r} is empty, and --border-source mask needs a mask"
-        raise RasterError(tile.tile_id, cause, "fill the cell, or use --border-source auto")
-    return None
+    border = None
+    if options.use_border and options.border_source != "argmax":
+        if options.mask_key in tile.sources:
+            border = options.mask_key
+        elif options.border_source == "mask":
+            cause = f"{options.mask_key!r} is empty, and --border-source mask needs a mask"
+            raise RasterError(tile.tile_id, cause, "fill the cell, or use --border-source auto")
+    return TileJob(tile, options, fusion, border if options.shares.border > 0 else None, by_patch, threads)
 
 
-def _made_of(tile: Tile, options: BuildOptions) -> dict[str, Any]:
-    """All that decides what the tile's files hold."""
-    with _named(tile, f"image {options.image_key!r}"):
-        files = files_behind(tile.image)
-    for key, path in tile.sources.items():
-        with _named(tile, f"source {key!r}"):
-            files += files_behind(path)
-    return {
-        "options": options.recipe(),
-        "mask": options.mask_key,
-        "image": str(tile.image.absolute()),
-        "sources": {key: str(path.absolute()) for key, path in tile.sources.items()},
-        "files": stamps(file.absolute() for file in files),
-    }
+def _result(tile: Tile, work: Callable[[], TileResult]) -> TileResult:
+    try:
+        return work()
+    except CoteachError as error:
+        failure: CoteachError = error
+    except MemoryError:
+        remedy = "try fewer --max-workers, or a smaller tile"
+        failure = RasterError(tile.tile_id, "does not fit into memory", remedy)
+    except OSError as error:
+        remedy = "free space there, or choose a folder that can be written"
+        failure = RasterError(tile.tile_id, f"cannot be kept ({error})", remedy)
+    return TileResult(tile.tile_id, None, str(failure))
 
 
-def _read_sources(
-    tile: Tile, options: BuildOptions, grid: Grid
-) -> tuple[Int16[np.ndarray, "s h w"], dict[str, dict[str, int]]]:
-    """The codes of every source on the image's grid; and of every source, its unknown codes."""
-    codes = np.empty((len(tile.sources), grid.height, grid.width), np.int16)
-    unknown = {}
-    for number, (key, path) in enumerate(tile.sources.items()):
-        strange: Counter[int] = Counter()
-        with _named(tile, f"source {key!r}"):
-            codes[number] = read_codes(path, grid, options.num_classes, unknown=strange)
-        if strange:
-            unknown[key] = {str(code): count for code, count in sorted(strange.items())}
-    return codes, unknown
+def _build(
+    task: TileTask, options: BuildOptions, fusion: Fusion, output_dir: Path, threads: int
+) -> TileResult:
+    tile = task.tile
+    outputs = [p_soft_path(output_dir, tile.tile_id), w_conf_path(output_dir, tile.tile_id)]
+    record = output_dir / RECORDS / f"{tile.tile_id}.json"
+    grid = _image_grid(tile, options)
+    job = job_of(tile, options, fusion, task.by_patch, threads)
+    made_of = _made_of(tile, options) | {"by_patch": task.by_patch} | _recipe(tile, options, fusion)
+    kept = read_record(record, made_of, outputs)
+    if kept is not None:
+        return TileResult(tile.tile_id, TileFigures(**kept))
+    missing = 0
+    with _passes(job, grid, output_dir) as (sources, passes):
+        if job.two_passes:
+            passes.first()
+            unknown = sources.unknown()
+        with tile_writer(job, grid, output_dir) as files:
+            for window, block in passes.second():
+                files.write(window, block)
+                missing += block.no_embedding
+            unknown = sources.unknown() if not job.two_passes else unknown
+        figures = _figures(passes, grid, unknown)
+    if options.shares.embedding > 0:
+        figures["no_embedding"] = missing
+    write_record(record, made_of, outputs, figures)
+    return TileResult(tile.tile_id, TileFigures(**figures), fresh=True)
+
+
+def _count(tile: Tile, options: BuildOptions, output_dir: Path, threads: int) -> TileResult:
+    record = output_dir / RECORDS / COUNTS / f"{tile.tile_id}.json"
+    grid = _image_grid(tile, options)
+    made_of = _made_of(tile, options)
+    kept = read_record(record, made_of, [])
+    if kept is not None:
+        return TileResult(tile.tile_id, TileFigures(**kept))
+    job = job_of(tile, options, Fusion(options.num_classes), threads=threads)
+    with _passes(job, grid, output_dir) as (sources, passes):
+        passes.count()
+        figures = _figures(passes, grid, sources.unknown())
+    write_record(record, made_of, [], figures)
+    return TileResult(tile.tile_id, TileFigures(**figures), fresh=True)
 
 
 @contextmanager
-def _named(tile: Tile, what: str) -> Iterator[None]:
-    """Put the tile and the column in front of what is wrong with a file."""
-    try:
-        yield
-    except RasterError as error:
-        raise RasterError(tile.tile_id, f"{what} ({error.thing}) {error.cause}", error.remedy) from error
+def _passes(job: TileJob, grid: Grid, output_dir: Path) -> Iterator[tuple[TileSources, TilePasses]]:
+    with (
+        rasterio.Env(**GDAL_OPTIONS),
+        closing(TileSources(job.tile, job.options, grid)) as sources,
+        scratch(output_dir / RECORDS, job.scratch_size(grid)) as kept,
+    ):
+        yield sources, TilePasses(job, grid, sources, kept)
+
+
+def _figures(passes: TilePasses, grid: Grid, unknown: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """The figures of a tile, as JSON has them."""
+    patterns, no_vote, ties = passes.patterns(), *passes.no_vote_and_ties()
+    return asdict(
+        TileFigures(
+            height=grid.height,
+            width=grid.width,
+            codes=patterns.codes.tolist(),
+            counts=patterns.counts.tolist(),
+            unknown=unknown,
+            no_vote=no_vote,
+            ties=ties,
+        )
+    )
+
+
+def _image_grid(tile: Tile, options: BuildOptions) -> Grid:
+    with named(tile, f"image {options.image_key!r}"), opened(tile.image) as dataset:
+        return checked_grid(dataset, image_rules(options.patch_size))
+
+
+def _made_of(tile: Tile, options: BuildOptions) -> dict[str, Any]:
+    """All that decides how the sources vote."""
+    with named(tile, f"image {options.image_key!r}"):
+        files = files_behind(tile.image)
+    for key, path in tile.sources.items():
+        with named(tile, f"source {key!r}"):
+            files += files_behind(path)
+    return {
+        "num_classes": options.num_classes,
+        "image": str(tile.image.absolute()),
+        "sources": {key: str(path.absolute()) for key, path in tile.sources.items()},
+        "legends": {
+            key: sorted(options.legends[key].items()) for key in tile.sources if key in options.legends
+        },
+        "files": _stamped(files, options),
+    }
+
+
+def _recipe(tile: Tile, options: BuildOptions, fusion: Fusion) -> dict[str, Any]:
+    """What else decides what the files hold."""
+    recipe: dict[str, Any] = {
+        "options": options.recipe(),
+        "mask": options.mask_key,
+        "fusion": fusion.recipe(),
+    }
+    if options.weights == "learned" or options.source_weights:
+        recipe["columns"] = list(options.source_keys)
+    if options.pixel_embeddings is not None:
+        recipe["embeddings"] = _stamped(
+            [embedding_path(options.pixel_embeddings, tile.tile_id, "gcs")], options
+        )
+    return recipe
+
+
+def _stamped(files: Sequence[Path], options: BuildOptions) -> Mapping[str, Any]:
+    """What tells a file from an earlier one of the same name."""
+    told = digests if options.fingerprint == "content" else stamps
+    return told(file.absolute() for file in files)

@@ -15,10 +15,13 @@ from jaxtyping import Bool, Shaped
 from rasterio import Affine
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
+from rasterio.shutil import copy
 
 from coteach.errors import OptionError, RasterError
+from coteach.files import whole_file
 from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason
 from coteach.rasters.grid import Grid, Window
+from coteach.rasters.packed_mask import PackedMask
 
 BLOCK = 256  # pixels; side of the tiles of a file
 
@@ -32,12 +35,21 @@ class RasterLayout:
         bands: how many.
         dtype: one that GeoTIFF has, as ``float32``.
         nodata: declared as NoData.
+        predictor: of the compression: 1 none, 2 differences, which suit few distinct values, 3 those of floats, which
+            suit measurements.
+        scale: of all bands: what a stored 1 means.
+        cog: whether it becomes a Cloud Optimised GeoTIFF, with overviews.
+        threads: that compress.
     """
 
     grid: Grid
     bands: int
     dtype: str
     nodata: float | None = None
+    predictor: int | None = None
+    scale: float = 1.0
+    cog: bool = False
+    threads: int = 1
 
 
 def write_raster(
@@ -69,14 +81,15 @@ def write_raster(
         cause = f"an array of {bands.shape[1:]} pixels does not fit a grid of {(grid.height, grid.width)}"
         raise RasterError(str(path), cause, "give an array of the grid's size")
     layout = RasterLayout(grid, len(bands), str(bands.dtype), nodata)
-    with raster_writer(path, layout, tags=tags, descriptions=descriptions) as dataset:
+    mask = None if valid is None else PackedMask(grid.height, grid.width)
+    if mask is not None and valid is not None:
+        mask.put(Window(0, 0, grid.height, grid.width), valid)
+    with raster_writer(path, layout, tags=tags, descriptions=descriptions, mask=mask) as dataset:
         # all bands of a row of blocks at once: a block holds all bands, and is to be compressed once
         for row in range(0, grid.height, BLOCK):
             strip = slice(row, min(row + BLOCK, grid.height))
             window = Window(row, 0, strip.stop - row, grid.width).for_gdal()
             dataset.write(bands[:, strip], window=window)
-            if valid is not None:
-                dataset.write_mask(valid[strip], window=window)
 
 
 @contextmanager
@@ -87,6 +100,7 @@ def raster_writer(
     tags: Mapping[str, str] | None = None,
     descriptions: Sequence[str] | None = None,
     colors: Mapping[int, tuple[int, int, int, int]] | None = None,
+    mask: PackedMask | None = None,
 ) -> Iterator[DatasetWriter]:
     """A GeoTIFF to be written part by part; it gets its name when the block ends without an error.
 
@@ -96,6 +110,7 @@ def raster_writer(
         tags: name -> text.
         descriptions: the bands' names.
         colors: colour table of the only band; code -> red, green, blue, alpha.
+        mask: becomes the file's internal mask, as it is when the block ends.
 
     Raises:
         RasterError: the file cannot be written.
@@ -103,13 +118,20 @@ def raster_writer(
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with rasterio.Env(**GDAL_OPTIONS), _created(partial, layout) as dataset:
-            dataset.update_tags(**(tags or {}))
-            for number, description in enumerate(descriptions or (), start=1):
-                dataset.set_band_description(number, description)
-            if colors is not None:
-                dataset.write_colormap(1, colors)
-            yield dataset
+        with rasterio.Env(**GDAL_OPTIONS):
+            with _created(partial, layout) as dataset:
+                dataset.update_tags(**(tags or {}))
+                for number, description in enumerate(descriptions or (), start=1):
+                    dataset.set_band_description(number, description)
+                if colors is not None:
+                    dataset.write_colormap(1, colors)
+                if layout.scale != 1:
+                    dataset.scales = [layout.scale] * layout.bands
+                yield dataset
+            if mask is not None:
+                mask.write(partial)
+            if layout.cog:
+                _to_cog(partial, layout)
         partial.replace(path)
     except GDAL_ERRORS as error:
         remedy = "free space there, or choose a folder that can be written"
@@ -138,9 +160,27 @@ def _created(path: Path, layout: RasterLayout) -> DatasetWriter:
             tiled=True,
             blockxsize=BLOCK,
             blockysize=BLOCK,
-            compress="deflate",
-            predictor=3 if layout.dtype.startswith("float") else 2,
-            bigtiff="if_safer",
+            num_threads=layout.threads,
+            **_compression(layout),
+        )
+
+
+def _compression(layout: RasterLayout) -> dict[str, object]:
+    predictor = layout.predictor or (3 if layout.dtype.startswith("float") else 2)
+    return {"compress": "deflate", "predictor": predictor, "bigtiff": "if_safer"}
+
+
+def _to_cog(path: Path, layout: RasterLayout) -> None:
+    """Give a GeoTIFF the order of a Cloud Optimised one, and overviews."""
+    with whole_file(path) as ordered:
+        copy(
+            path,
+            ordered,
+            driver="COG",
+            blocksize=BLOCK,
+            overview_resampling="average",
+            num_threads=layout.threads,
+            **_compression(layout),
         )
 
 

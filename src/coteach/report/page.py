@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import SupportsInt
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from coteach import __version__
 from coteach.legend import Legend
@@ -16,10 +13,10 @@ from coteach.report.comparison import (
     RunStyle,
     best_sentence,
     comparison,
-    figure_text,
 )
 from coteach.report.curves import run_charts, selection_charts
 from coteach.report.pictures import RAMP
+from coteach.report.templating import environment
 from coteach.report.views import RIGHT, WRONG, ImageView
 
 
@@ -52,31 +49,22 @@ class Report:
 
 def render(report: Report) -> str:
     """The page as HTML. All text in it is escaped; it holds its pictures, and needs neither scripts nor a network."""
-    environment = Environment(
-        loader=PackageLoader("coteach.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"figure": figure_text, "count": count_text}
     columns, cells = comparison(report.runs, report.legend.names)
-    return environment.get_template("report.html").render(
-        report=report,
-        runs=list(zip(report.runs, map(RunStyle.of, range(len(report.runs))), cells, strict=True)),
-        columns=columns,
-        best=best_sentence(report.runs),
-        classes=list(zip(report.legend.names, report.legend.hex_colors(), strict=True)),
-        charts=run_charts(report.runs),
-        selection=selection_charts(report.runs, report.legend),
-        frame=chart_frame,
-        ramp=RAMP,
-        right="#{:02x}{:02x}{:02x}".format(*RIGHT),
-        wrong="#{:02x}{:02x}{:02x}".format(*WRONG),
-        version=__version__,
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            runs=list(zip(report.runs, map(RunStyle.of, range(len(report.runs))), cells, strict=True)),
+            columns=columns,
+            best=best_sentence(report.runs),
+            classes=list(zip(report.legend.names, report.legend.hex_colors(), strict=True)),
+            charts=run_charts(report.runs),
+            selection=selection_charts(report.runs, report.legend),
+            frame=chart_frame,
+            ramp=RAMP,
+            right="#{:02x}{:02x}{:02x}".format(*RIGHT),
+            wrong="#{:02x}{:02x}{:02x}".format(*WRONG),
+            version=__version__,
+        )
     )
-
-
-def count_text(count: SupportsInt) -> str:
-    """A number of things, its thousands apart by a narrow space that does not break."""
-    return f"{int(count):,}".replace(",", "\u202f")

@@ -14,8 +14,8 @@ from coteach.errors import CoteachError, RasterError
 from coteach.legend import Legend
 from coteach.methods.base import Method
 from coteach.rasters.dataset import files_behind
+from coteach.rasters.failures import FAILURES, write_failures
 from coteach.rasters.fingerprint import read_record, stamps, write_record
-from coteach.rasters.manifest import FAILURES, write_failures
 from coteach.rasters.pool import Progress
 from coteach.rasters.scene_writer import SceneFiles, scene_writer
 from coteach.rasters.write import writable

@@ -1,0 +1,20 @@
+"""The table of what failed, beside the outputs of what did not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coteach.tables import write_table
+
+FAILURES = "failures.csv"
+
+
+def write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
+    """Write tile_id and error of what failed; remove an old file if nothing did."""
+    if failures:
+        write_table(
+            file, ("tile_id", "error"), [{"tile_id": tile, "error": error} for tile, error in failures]
+        )
+    else:
+        file.unlink(missing_ok=True)
