@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 from click.testing import CliRunner
 from label_rasters import NORTH_UP, read_band, rows_of, write_image, write_map, write_sources
 
 from coteach.cli.main import cli, main
-from coteach.errors import IncompleteError, OptionError
+from coteach.errors import CoteachError, IncompleteError, OptionError, TableError
 
 # three maps of 2 x 6 pixels; a 7 is no class, 255 is NoData
 MASK = [[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 255]]
@@ -303,3 +304,60 @@ def test_the_command_itself_with_bad_files(sources, tmp_path):
         "a.tif", "b.tif", "a.json", "b.json", "soft_label_manifest.csv", "failures.csv",
         "summary.html", "summary_tiles.csv", "a.png", "b.png",
     }  # fmt: skip
+
+
+def test_weights_and_legends_on_the_command_line(sources, tmp_path):
+    (tmp_path / "esri.csv").write_text("code,class\n0,0\n1,1\n2,2\n7,ignore\n")
+    options = [
+        "--legend",
+        f"esri_path={tmp_path / 'esri.csv'}",
+        "--source-weight",
+        "mask_path=2",
+        "--no-summary",
+    ]
+    result = run_strictly(sources, *options, "--votes-band")
+    assert result.exit_code == 0, result.output
+    # third column of the first row: the mask of weight 2 says 0, the others 1; last column: the 7 does not vote
+    p_soft = [read_band(tmp_path / "out" / "p_soft" / "a.tif")]
+    assert p_soft[0][0].tolist() == pytest.approx([1, 1, 0.5, 0, 0, 0])
+    with rasterio.open(tmp_path / "out" / "w_conf" / "a.tif") as file:
+        assert file.read(2)[0].tolist() == [3, 3, 3, 3, 3, 2]
+    assert not (tmp_path / "out" / "summary.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--source-weight", "mask_path"],
+            "--source-weight: 'mask_path' is not COLUMN=VALUE; write --source-weight",
+        ),
+        (["--source-weight", "mask_path=x"], "--source-weight: 'x', the value of mask_path, is no number"),
+        (["--source-weight", "a=1", "--source-weight", "a=2"], "--source-weight: a is named twice"),
+        (["--legend", "esri_path=none.csv"], "none.csv: does not exist"),
+        (["--aef-resampling", "cubic"], "'cubic' mixes the components"),
+        (["--scheduler", "dask"], "--scheduler: 'dask' is none; give processes"),
+    ],
+)
+def test_options_that_are_none(sources, tmp_path, options, message):
+    error = run(sources, *options).exception
+    assert isinstance(error, CoteachError)
+    assert message in str(error)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("code,class\n", "has no rows"),
+        ("code,klass\n1,2\n", "no column 'class' (is it 'klass'?)"),
+        ("code,class\n1,3\n", "row 1: class 3 is none of the 3 classes, 0 to 2"),
+        ("code,class\n1,2\n1,0\n", "row 2: code 1 is there already"),
+        ("code,class\nx,2\n", "row 1: code is 'x'"),
+    ],
+)
+def test_a_legend_that_is_none(sources, tmp_path, text, message):
+    (tmp_path / "esri.csv").write_text(text)
+    error = run(sources, "--legend", f"esri_path={tmp_path / 'esri.csv'}").exception
+    assert isinstance(error, TableError)
+    assert message in str(error)

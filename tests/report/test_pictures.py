@@ -8,19 +8,26 @@ import pytest
 from PIL import Image
 
 from coteach.errors import OptionError
-from coteach.report.pictures import RAMP, class_png, data_uri, photo_png, ramp_png, stretch
+from coteach.report.pictures import RAMP, class_picture, data_uri, photo_picture, ramp_picture, stretch
 
 COLORS = [(10, 20, 30), (200, 100, 0), (0, 255, 7)]
 
 
-def decoded(png):
-    return np.array(Image.open(io.BytesIO(png)).convert("RGBA"))
+def decoded(picture):
+    """As it comes out of the file on the page."""
+    return np.array(opened(picture).convert("RGBA"))
+
+
+def opened(picture):
+    head, _, body = data_uri(picture).partition(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(body)))
 
 
 def test_a_class_map_has_the_colours_of_its_classes():
     codes = np.array([[0, 1, 2], [2, -1, 9]])
-    png = class_png(codes, COLORS)
-    assert Image.open(io.BytesIO(png)).mode == "P"
+    png = class_picture(codes, COLORS)
+    assert opened(png).mode == "P"
     pixels = decoded(png)
     for row, col in np.ndindex(codes.shape):
         code = codes[row, col]
@@ -33,14 +40,14 @@ def test_a_class_map_has_the_colours_of_its_classes():
 def test_the_most_classes_a_palette_holds():
     colors = [(i, 255 - i, 7) for i in range(255)]
     codes = np.arange(256).reshape(16, 16) - 1
-    assert decoded(class_png(codes, colors)).reshape(-1, 4)[1:, :3].tolist() == [list(c) for c in colors]
+    assert decoded(class_picture(codes, colors)).reshape(-1, 4)[1:, :3].tolist() == [list(c) for c in colors]
     with pytest.raises(OptionError, match="256 classes"):
-        class_png(codes, [*colors, (1, 2, 3)])
+        class_picture(codes, [*colors, (1, 2, 3)])
 
 
 def test_the_ramp_goes_from_its_first_to_its_last_colour():
     values = np.array([[0.0, 0.5, 1.0, np.nan]])
-    pixels = decoded(ramp_png(values, np.array([[True, True, True, False]])))
+    pixels = decoded(ramp_picture(values, np.array([[True, True, True, False]])))
     for column, color in ((0, RAMP[0]), (1, RAMP[4]), (2, RAMP[-1])):
         assert "#{:02x}{:02x}{:02x}".format(*pixels[0, column, :3]) == color
     assert pixels[0, :, 3].tolist() == [255, 255, 255, 0]
@@ -49,7 +56,7 @@ def test_the_ramp_goes_from_its_first_to_its_last_colour():
 def test_the_ramp_can_be_read_without_colour_vision():
     # Luminance (WCAG) rises all the way (rounding to 8 bits blurs single steps); the ends are far apart.
     values = np.linspace(0, 1, 255)[None]
-    rgb = decoded(ramp_png(values, np.ones(values.shape, bool)))[0, :, :3] / 255
+    rgb = decoded(ramp_picture(values, np.ones(values.shape, bool)))[0, :, :3] / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     luminance = linear @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luminance[::5]) > 0).all()
@@ -72,7 +79,7 @@ def test_a_photo_of_one_band_is_grey_and_one_of_three_is_not():
     values = np.random.default_rng(0).random((3, 5, 6), np.float32)
     valid = np.ones((5, 6), bool)
     valid[0, 0] = False
-    grey, colour = decoded(photo_png(values[:1], valid)), decoded(photo_png(values, valid))
+    grey, colour = decoded(photo_picture(values[:1], valid)), decoded(photo_picture(values, valid))
     assert (grey[..., 0] == grey[..., 1]).all()
     assert (grey[..., 1] == grey[..., 2]).all()
     assert (colour[..., 1] == stretch(values[1], valid)).all()
@@ -82,12 +89,5 @@ def test_a_photo_of_one_band_is_grey_and_one_of_three_is_not():
 
 def test_an_image_without_data_is_a_picture_of_nothing():
     assert (
-        decoded(photo_png(np.full((1, 2, 2), np.nan, np.float32), np.zeros((2, 2), bool)))[..., 3] == 0
+        decoded(photo_picture(np.full((1, 2, 2), np.nan, np.float32), np.zeros((2, 2), bool)))[..., 3] == 0
     ).all()
-
-
-def test_a_data_uri_holds_the_file():
-    png = class_png(np.zeros((1, 1), int), COLORS)
-    head, _, body = data_uri(png).partition(",")
-    assert head == "data:image/png;base64"
-    assert base64.b64decode(body) == png

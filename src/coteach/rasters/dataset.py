@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from coteach.errors import RasterError
 
 # a process reads few files at once; GDAL's own limit, a share of the memory, would be spent once a worker
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 256 << 20, "GDAL_TIFF_INTERNAL_MASK": True}
+_FILTERS = threading.RLock()
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 
 
@@ -44,10 +46,17 @@ def open_raster(path: Path) -> DatasetReader:
             raise RasterError(str(path), "does not exist", "correct the path")
         if not path.stat().st_size:
             raise RasterError(str(path), "is empty (0 bytes)", "copy or download it again")
-        with warnings.catch_warnings():
-            # an image to train on needs no place on earth; who needs one asks for it
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        # an image to train on needs no place on earth; who needs one asks for it
+        with without(NotGeoreferencedWarning):
             return rasterio.open(path)
+
+
+@contextmanager
+def without(category: type[Warning]) -> Iterator[None]:
+    """Leave warnings of a category out. Filters are everybody's: one thread at a time changes them."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
 
 
 def check_whole(dataset: DatasetReader) -> None:
@@ -67,9 +76,8 @@ def read_valid(dataset: DatasetReader, window: Window | None = None) -> Bool[np.
         dataset: the raster.
         window: the part to read; None is all of it.
     """
-    with warnings.catch_warnings():
-        # GDAL takes the fourth of four bands for alpha; that NoData counts then is as it should be
-        warnings.simplefilter("ignore", NodataShadowWarning)
+    # GDAL takes the fourth of four bands for alpha; that NoData counts then is as it should be
+    with without(NodataShadowWarning):
         valid: Bool[np.ndarray, "bands h w"] = dataset.read_masks(window=window) > 0
     return valid
 

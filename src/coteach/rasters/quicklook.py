@@ -5,7 +5,6 @@ Files are read strip by strip: what is held of a tile of 20,000 x 20,000 pixels 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.labels.votes import argmax_codes
-from coteach.rasters.dataset import opened
+from coteach.rasters.dataset import opened, without
 from coteach.rasters.grid import Window
 from coteach.rasters.write import BLOCK
 
@@ -96,8 +95,7 @@ def _decimated(
         window = Window(edges[start], 0, edges[stop] - edges[start], dataset.width).for_gdal()
         small = (len(bands), stop - start, width)
         values[:, start:stop] = dataset.read(list(bands), window=window, out_shape=small)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NodataShadowWarning)  # as in coteach.rasters.dataset.read_valid
+        with without(NodataShadowWarning):  # as in coteach.rasters.dataset.read_valid
             masks = dataset.read_masks(list(bands), window=window, out_shape=small)
         valid[start:stop] = (masks > 0).all(axis=0)
         start = stop

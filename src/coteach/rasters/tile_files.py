@@ -12,11 +12,11 @@ from rasterio.io import DatasetWriter
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.legend import find_legend, legend_tags
 from coteach.rasters.packed_mask import PackedMask
+from coteach.rasters.read import PARTS_TAG
 from coteach.rasters.tile_passes import TileJob, WrittenBlock
 from coteach.rasters.write import RasterLayout, raster_writer
 
 P_SOFT, W_CONF, RECORDS = "p_soft", "w_conf", "fingerprints"
-PARTS_TAG = "SOFT_LABEL_PARTS"
 
 
 def p_soft_path(output_dir: Path, tile_id: str) -> Path:

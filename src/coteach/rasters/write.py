@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from rasterio.shutil import copy
 
 from coteach.errors import OptionError, RasterError
 from coteach.files import whole_file
-from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason
+from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason, without
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.packed_mask import PackedMask
 
@@ -144,8 +143,7 @@ def _created(path: Path, layout: RasterLayout) -> DatasetWriter:
     grid = layout.grid
     # an image without a place on earth has this transform, which as its map's own would be taken for south-up
     transform = None if grid.transform == Affine.identity() else grid.transform
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with without(NotGeoreferencedWarning):
         return rasterio.open(
             path,
             "w",
@@ -161,6 +159,7 @@ def _created(path: Path, layout: RasterLayout) -> DatasetWriter:
             blockxsize=BLOCK,
             blockysize=BLOCK,
             num_threads=layout.threads,
+            photometric="minisblack",  # three or four bands of 8 bits are no picture
             **_compression(layout),
         )
 

@@ -1,4 +1,4 @@
-"""Arrays -> PNG files in memory, as a page can hold them."""
+"""Arrays -> pictures, and PNG files in memory, as a page can hold them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MOST_COLORS = 255  # of a palette, less the one for what has no data
 RAMP = ("#241a54", "#243770", "#1c5589", "#0c749c", "#1992aa", "#41b1a8", "#79cca1", "#b7e396", "#faf392")
 
 
-def class_png(codes: Int[np.ndarray, "h w"], colors: Sequence[Color]) -> bytes:
-    """A class map as a palette PNG whose entry ``c`` is the colour of class ``c``.
+def class_picture(codes: Int[np.ndarray, "h w"], colors: Sequence[Color]) -> Image.Image:
+    """A class map as a palette picture whose entry ``c`` is the colour of class ``c``.
 
     Args:
         codes: ``(h, w)``; what is no class (negative) is transparent.
@@ -33,10 +33,10 @@ def class_png(codes: Int[np.ndarray, "h w"], colors: Sequence[Color]) -> bytes:
         raise OptionError("num_classes", cause, "merge classes for the report")
     nothing = len(colors)
     known = (codes >= 0) & (codes < nothing)
-    return _palette_png(np.where(known, codes, nothing).astype(np.uint8), [*colors, (255, 255, 255)])
+    return _with_palette(np.where(known, codes, nothing).astype(np.uint8), [*colors, (255, 255, 255)])
 
 
-def ramp_png(values: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
+def ramp_picture(values: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> Image.Image:
     """Values in [0, 1] in the colours of ``RAMP``; transparent where not ``valid``."""
     levels = np.linspace(0, len(RAMP) - 1, _MOST_COLORS)
     stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in RAMP])
@@ -44,14 +44,14 @@ def ramp_png(values: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -
     colors = [(int(r), int(g), int(b)) for r, g, b in ramp.round()]
     steps = np.clip(np.nan_to_num(values), 0, 1) * (_MOST_COLORS - 1)
     indices = np.where(valid, steps.round(), _MOST_COLORS)
-    return _palette_png(indices.astype(np.uint8), [*colors, (255, 255, 255)])
+    return _with_palette(indices.astype(np.uint8), [*colors, (255, 255, 255)])
 
 
-def photo_png(values: Float[np.ndarray, "bands h w"], valid: Bool[np.ndarray, "h w"]) -> bytes:
+def photo_picture(values: Float[np.ndarray, "bands h w"], valid: Bool[np.ndarray, "h w"]) -> Image.Image:
     """Three bands as red, green and blue, or one as grey, each stretched; transparent where not ``valid``."""
     bands = [stretch(band, valid) for band in (values if len(values) == 3 else values[[0, 0, 0]])]
     opaque = np.where(valid, np.uint8(255), np.uint8(0))
-    return _encoded(Image.fromarray(np.stack([*bands, opaque], axis=-1)))
+    return Image.fromarray(np.stack([*bands, opaque], axis=-1))
 
 
 def stretch(band: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
@@ -64,19 +64,16 @@ def stretch(band: Float[np.ndarray, "h w"], valid: Bool[np.ndarray, "h w"]) -> U
     return scaled
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG file as the text that an ``<img>`` takes for its source."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def _palette_png(indices: UInt8[np.ndarray, "h w"], colors: Sequence[Color]) -> bytes:
-    """The last colour is transparent."""
-    image = Image.frombytes("P", indices.shape[::-1], indices.tobytes())
-    image.putpalette([value for color in colors for value in color])
-    return _encoded(image, transparency=len(colors) - 1)
-
-
-def _encoded(image: Image.Image, **options: int) -> bytes:
+def data_uri(picture: Image.Image) -> str:
+    """A picture as the text that an ``<img>`` takes for its source: a PNG file."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True, **options)
-    return stream.getvalue()
+    picture.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _with_palette(indices: UInt8[np.ndarray, "h w"], colors: Sequence[Color]) -> Image.Image:
+    """The last colour is transparent."""
+    picture = Image.frombytes("P", indices.shape[::-1], indices.tobytes())
+    picture.putpalette([value for color in colors for value in color])
+    picture.info["transparency"] = len(colors) - 1
+    return picture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from coteach.files import whole_file
 from coteach.legend import Legend
 from coteach.rasters.fingerprint import stamps
 from coteach.rasters.quicklook import QuickLook, read_quicklook
-from coteach.report.pictures import RAMP, class_png, data_uri, photo_png, ramp_png
+from coteach.report.pictures import RAMP, class_picture, data_uri, photo_picture, ramp_picture
 
 PANELS = ("image", "argmax of P_soft", "W_conf")
 _MOST = 512  # pixels; greatest side of a panel
@@ -44,20 +43,20 @@ def update_quicklook(path: Path, files: tuple[Path, Path, Path], legend: Legend)
     text = PngImagePlugin.PngInfo()
     text.add_text(_MADE_OF, made_of)
     with whole_file(path) as partial:
-        picture.save(partial, "PNG", optimize=True, pnginfo=text)
+        picture.save(partial, "PNG", pnginfo=text)
 
 
 def compose(look: QuickLook, legend: Legend) -> Image.Image:
     """The three panels from left to right, hatched where there is nothing to show."""
-    pngs = (
-        photo_png(look.image, look.image_valid),
-        class_png(look.codes, legend.colors),
-        ramp_png(look.w_conf, look.weighted),
+    pictures = (
+        photo_picture(look.image, look.image_valid),
+        class_picture(look.codes, legend.colors),
+        ramp_picture(look.w_conf, look.weighted),
     )
     height, width = look.codes.shape
     whole = Image.new("RGB", (3 * width + 2 * _GAP, height), "white")
-    for place, png in enumerate(pngs):
-        panel = Image.open(io.BytesIO(png)).convert("RGBA")
+    for place, picture in enumerate(pictures):
+        panel = picture.convert("RGBA")
         left = place * (width + _GAP)
         whole.paste(_hatching(height, width), (left, 0))
         whole.paste(panel, (left, 0), panel)
@@ -69,9 +68,7 @@ def thumbnail_uri(path: Path) -> str:
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    stream = io.BytesIO()
-    small.quantize(256, dither=Image.Dither.NONE).save(stream, "PNG", optimize=True)
-    return data_uri(stream.getvalue())
+    return data_uri(small.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE))
 
 
 def remove_others(folder: Path, tile_ids: Iterable[str]) -> None:

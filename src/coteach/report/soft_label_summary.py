@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from coteach.tables import write_table
 
 SUMMARY, TILES, QUICKLOOKS = "summary.html", "summary_tiles.csv", "quicklooks"
 _MOST_THUMBNAILS = 12
+_THREADS = 2
 
 
 def write_summary(
@@ -32,7 +34,7 @@ def write_summary(
     command: str,
     reliability: Mapping[str, Any] | None = None,
     fusion: Fusion | None = None,
-    quicklooks: int = 24,
+    quicklooks: int = 12,
 ) -> Path:
     """Write ``summary.html``, ``summary_tiles.csv`` and ``quicklooks/{tile_id}.png`` of the most disputed tiles.
 
@@ -89,8 +91,9 @@ def _pictures(
     remove_others(folder, [tile.tile_id for tile, _ in ranked[most:]])
     if ranked and most:
         folder.mkdir(parents=True, exist_ok=True)
-    looks = []
-    for place, (tile, figures) in enumerate(ranked[:most]):
+
+    def look(place: int) -> Look:
+        tile, figures = ranked[place]
         path = folder / f"{tile.tile_id}.png"
         uri = trouble = ""
         try:
@@ -100,8 +103,10 @@ def _pictures(
             path.unlink(missing_ok=True)
             trouble = str(error)
         link = quote(f"{QUICKLOOKS}/{path.name}")
-        looks.append(Look(tile.tile_id, figures.spread.mean_entropy, link, uri, trouble))
-    return looks
+        return Look(tile.tile_id, figures.spread.mean_entropy, link, uri, trouble)
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # decoding and encoding leave Python alone
+        return list(pool.map(look, range(min(most, len(ranked)))))
 
 
 def _columns(sources: Sequence[str], legend: Legend) -> list[str]:

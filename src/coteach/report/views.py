@@ -18,7 +18,7 @@ from coteach.rasters.codes import read_codes
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.read import read_image, read_soft_label
 from coteach.report.outline import choose_view, cover, outline
-from coteach.report.pictures import class_png, data_uri, photo_png, ramp_png
+from coteach.report.pictures import class_picture, data_uri, photo_picture, ramp_picture
 
 RIGHT: Color = (226, 230, 235)
 WRONG: Color = (178, 24, 72)
@@ -111,13 +111,13 @@ def photo_panel(view: ImageView, bands: Sequence[int] | None) -> Panel:
             "--bands", f"{view.image} has no band {missing[0]}", f"choose from 1 to {len(values)}"
         )
     named = ", ".join(map(str, chosen))
-    picture = photo_png(values[[band - 1 for band in chosen]], valid)
+    picture = photo_picture(values[[band - 1 for band in chosen]], valid)
     return Panel(f"Image, band{'s' if len(chosen) > 1 else ''} {named}", data_uri(picture), photo=True)
 
 
 def class_panel(title: str, codes: Int[np.ndarray, "h w"], legend: Legend, color: str = "") -> Panel:
     """A class map."""
-    return Panel(title, data_uri(class_png(codes, legend.colors)), color=color)
+    return Panel(title, data_uri(class_picture(codes, legend.colors)), color=color)
 
 
 def difference_panel(
@@ -126,7 +126,7 @@ def difference_panel(
     """Where a prediction is right and where it is wrong; transparent where either says nothing."""
     counted = (prediction >= 0) & (reference >= 0)
     wrong = np.where(counted, prediction != reference, NO_VOTE).astype(np.int16)
-    return Panel(title, data_uri(class_png(wrong, (RIGHT, WRONG))), color=color)
+    return Panel(title, data_uri(class_picture(wrong, (RIGHT, WRONG))), color=color)
 
 
 def p_soft_panels(view: ImageView, p_soft: Path, legend: Legend, which: str = "") -> list[Panel]:
@@ -142,14 +142,14 @@ def p_soft_panels(view: ImageView, p_soft: Path, legend: Legend, which: str = ""
     spread = entropy(shares) / math.log(len(shares))
     return [
         class_panel(f"argmax of P_soft{which}", argmax_codes(shares, voted), legend),
-        Panel(f"Entropy of P_soft{which}", data_uri(ramp_png(spread, voted))),
+        Panel(f"Entropy of P_soft{which}", data_uri(ramp_picture(spread, voted))),
     ]
 
 
 def w_conf_panel(view: ImageView, labels: LabelFiles, which: str = "") -> Panel:
     """The confidence weight."""
     _, w_conf, voted = read_soft_label(labels.p_soft, labels.w_conf, view.part)
-    return Panel(f"W_conf{which}", data_uri(ramp_png(w_conf, voted)))
+    return Panel(f"W_conf{which}", data_uri(ramp_picture(w_conf, voted)))
 
 
 def vote_codes(view: ImageView, p_soft: Path) -> Int16[np.ndarray, "h w"]:
