@@ -10,9 +10,21 @@ import click
 from coteach.cli.output import detail, say, warn
 from coteach.errors import IncompleteError
 from coteach.rasters.manifest import BuildReport
+from coteach.rasters.needs import Needs
 
 _SHOWN = 20  # failures printed; all of them are in the file
 _LISTED = 8  # codes listed
+_MIB, _MUCH = 1 << 20, 1 << 30  # bytes
+
+
+def print_needs(needs: Needs) -> None:
+    """Say what the largest tile takes: always if that is much, else for ``--verbose``."""
+    if not needs.tile_id:
+        return
+    text = f"needed a worker, for {needs.tile_id}: about {needs.memory / _MIB:.0f} MiB of memory"
+    if needs.disk:
+        text += f", and {needs.disk / _MIB:.0f} MiB of disk in the output folder while it is worked on"
+    (say if needs.disk or needs.memory > _MUCH else detail)(text)
 
 
 def print_report(report: BuildReport, listed: Container[str]) -> None:

@@ -208,7 +208,7 @@ def build(
 
     Exit code: 1 if a tile failed, or if a map holds codes other than 0 to C-1 that no --ignore-code names.
     """
-    from coteach.cli.build_summary import check_complete, print_report
+    from coteach.cli.build_summary import check_complete, print_needs, print_report
     from coteach.cli.build_words import numbers_of, tables_of
     from coteach.cli.progress import track
     from coteach.rasters.build import build_soft_labels
@@ -255,6 +255,7 @@ def build(
         max_workers=max_workers,
         progress=track,
         tell_findings=list_findings,
+        tell_needs=print_needs,
     )
     print_report(report, listed)
     if not no_summary:

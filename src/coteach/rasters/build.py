@@ -18,8 +18,9 @@ from coteach.rasters.embeddings import check_embeddings, embedding_path, read_pa
 from coteach.rasters.failures import FAILURES
 from coteach.rasters.findings import Finding
 from coteach.rasters.manifest import MANIFEST, PATCHES, BuildReport, write_tables
+from coteach.rasters.needs import Needs, most_needed
 from coteach.rasters.options import BuildOptions, check_workers
-from coteach.rasters.pool import Progress, check_scheduler, run_tasks, silent
+from coteach.rasters.pool import LOCAL, Progress, check_scheduler, run_tasks, silent
 from coteach.rasters.sources import Row, Tile, read_rows, unused_columns
 from coteach.rasters.tile import COUNTS, TileResult, TileTask, build_tile, count_tile, died
 from coteach.rasters.tile_files import P_SOFT, RECORDS, W_CONF
@@ -58,6 +59,7 @@ def build_soft_labels(
     max_workers: int = 4,
     progress: Progress | None = None,
     tell_findings: Callable[[Sequence[Finding]], None] | None = None,
+    tell_needs: Callable[[Needs], None] | None = None,
 ) -> BuildReport:
     """Fuse the label maps of every tile into ``p_soft/{tile_id}.tif`` and ``w_conf/{tile_id}.tif``.
 
@@ -104,6 +106,7 @@ def build_soft_labels(
         progress: called with the number of tiles and a label, a context manager that gives what to call after each.
         tell_findings: called, before anything is written, with what a check of all rows finds, but for the codes,
             which the report counts; None checks nothing beforehand.
+        tell_needs: called, before anything is written, with the memory and the disk space that the largest tile takes.
 
     Returns:
         What was done; paths in the manifest are relative to its folder.
@@ -152,6 +155,8 @@ def build_soft_labels(
         check_embeddings(options.aef_embeddings_dir, [tile.tile_id for tile in tiles], options.aef_source)
     if tell_findings is not None:
         tell_findings(_check(rows, options, max_workers, progress))
+    if tell_needs is not None:
+        tell_needs(most_needed(tiles, options))
     folder = Path(output_dir)
     with writable(folder):
         _prepare(folder)
@@ -211,6 +216,8 @@ class _Build:
         self, tasks: Sequence[TileTask], work: Callable[..., TileResult], label: str
     ) -> dict[str, TileResult]:
         """Do the work for all tiles; few tiles share the workers for their blocks."""
+        if len(tasks) == 1 and self._scheduler in LOCAL:
+            return self._alone(tasks[0], work, label)
         threads = 1 if self._scheduler == "serial" else max(1, self._max_workers // max(1, len(tasks)))
         results = {}
         with self._progress(len(tasks), label) as advance:
@@ -220,6 +227,22 @@ class _Build:
                 results[result.tile_id] = result
                 advance()
         return results
+
+    def _alone(self, task: TileTask, work: Callable[..., TileResult], label: str) -> dict[str, TileResult]:
+        """Work on the only tile here, where each of its blocks can be told of."""
+        threads = 1 if self._scheduler == "serial" else self._max_workers
+        done = 0.0
+        with self._progress(100, f"{label}: % of {task.tile.tile_id}") as advance:
+
+            def told(share: float) -> None:
+                nonlocal done
+                steps = int(100 * (done + share) + 1e-9) - int(100 * done + 1e-9)
+                done += share
+                advance(steps)
+
+            result = work(task, threads=threads, told=told)
+            advance(100 - int(100 * done + 1e-9))
+        return {result.tile_id: result}
 
     def _agreement_of_patches(
         self, fusion: Fusion, patterns: Mapping[str, PatternCounts]

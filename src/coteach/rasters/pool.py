@@ -16,13 +16,14 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[int, str], AbstractContextManager[Callable[..., None]]]
 
+LOCAL = frozenset({"processes", "threads", "serial"})
 _ADDRESS = re.compile(r"(tcp|tls)://\S+:\d+")
 
 
 @contextmanager
-def silent(total: int, label: str) -> Iterator[Callable[[], None]]:  # noqa: ARG001 -- a Progress
+def silent(total: int, label: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 -- a Progress
     """The progress that nobody is told of."""
-    yield lambda: None
+    yield lambda _=1: None
 
 
 def check_scheduler(name: str) -> None:
@@ -32,7 +33,7 @@ def check_scheduler(name: str) -> None:
         OptionError: it is neither ``processes``, ``threads``, ``serial`` nor the address of a Dask scheduler.
         MissingExtraError: it is an address, and Dask is not installed.
     """
-    if name in {"processes", "threads", "serial"}:
+    if name in LOCAL:
         return
     if not _ADDRESS.fullmatch(name):
         remedy = "give processes, threads, serial, or the address of a Dask scheduler (tcp://HOST:PORT)"

@@ -90,15 +90,36 @@ class TileTask:
 
 
 def build_tile(
-    task: TileTask, options: BuildOptions, fusion: Fusion, output_dir: Path, threads: int = 1
+    task: TileTask,
+    options: BuildOptions,
+    fusion: Fusion,
+    output_dir: Path,
+    threads: int = 1,
+    told: Callable[[float], None] | None = None,
 ) -> TileResult:
     """Make the files of a tile; what is wrong with the tile is in the result."""
-    return _result(task.tile, lambda: _build(task, options, fusion, output_dir, threads))
+
+    def work() -> TileResult:
+        job = job_of(task.tile, options, fusion, task.by_patch, threads)
+        return _build(job, output_dir, told)
+
+    return _result(task.tile, work)
 
 
-def count_tile(task: TileTask, options: BuildOptions, output_dir: Path, threads: int = 1) -> TileResult:
+def count_tile(
+    task: TileTask,
+    options: BuildOptions,
+    output_dir: Path,
+    threads: int = 1,
+    told: Callable[[float], None] | None = None,
+) -> TileResult:
     """Count the patterns of a tile, or find the counts of an earlier run; what is wrong is in the result."""
-    return _result(task.tile, lambda: _count(task.tile, options, output_dir, threads))
+
+    def work() -> TileResult:
+        job = job_of(task.tile, options, Fusion(options.num_classes), threads=threads)
+        return _count(job, output_dir, told)
+
+    return _result(task.tile, work)
 
 
 def died(task: TileTask) -> TileResult:
@@ -140,28 +161,24 @@ def _result(tile: Tile, work: Callable[[], TileResult]) -> TileResult:
     return TileResult(tile.tile_id, None, str(failure))
 
 
-def _build(
-    task: TileTask, options: BuildOptions, fusion: Fusion, output_dir: Path, threads: int
-) -> TileResult:
-    tile = task.tile
+def _build(job: TileJob, output_dir: Path, told: Callable[[float], None] | None) -> TileResult:
+    tile, options = job.tile, job.options
     outputs = [p_soft_path(output_dir, tile.tile_id), w_conf_path(output_dir, tile.tile_id)]
     record = output_dir / RECORDS / f"{tile.tile_id}.json"
     grid = _image_grid(tile, options)
-    job = job_of(tile, options, fusion, task.by_patch, threads)
-    made_of = _made_of(tile, options) | {"by_patch": task.by_patch} | _recipe(tile, options, fusion)
+    made_of = _made_of(tile, options) | {"by_patch": job.by_patch} | _recipe(tile, options, job.fusion)
     kept = read_record(record, made_of, outputs)
     if kept is not None:
         return TileResult(tile.tile_id, TileFigures(**kept))
     missing = 0
-    with _passes(job, grid, output_dir) as (sources, passes):
+    with _passes(job, grid, output_dir, told) as (sources, passes):
         if job.two_passes:
             passes.first()
-            unknown = sources.unknown()
         with tile_writer(job, grid, output_dir) as files:
             for window, block in passes.second():
                 files.write(window, block)
                 missing += block.no_embedding
-            unknown = sources.unknown() if not job.two_passes else unknown
+            unknown = sources.unknown()  # a code that no legend explains leaves no file
         figures = _figures(passes, grid, unknown)
     if options.shares.embedding > 0:
         figures["no_embedding"] = missing
@@ -169,15 +186,15 @@ def _build(
     return TileResult(tile.tile_id, TileFigures(**figures), fresh=True)
 
 
-def _count(tile: Tile, options: BuildOptions, output_dir: Path, threads: int) -> TileResult:
+def _count(job: TileJob, output_dir: Path, told: Callable[[float], None] | None) -> TileResult:
+    tile, options = job.tile, job.options
     record = output_dir / RECORDS / COUNTS / f"{tile.tile_id}.json"
     grid = _image_grid(tile, options)
     made_of = _made_of(tile, options)
     kept = read_record(record, made_of, [])
     if kept is not None:
         return TileResult(tile.tile_id, TileFigures(**kept))
-    job = job_of(tile, options, Fusion(options.num_classes), threads=threads)
-    with _passes(job, grid, output_dir) as (sources, passes):
+    with _passes(job, grid, output_dir, told) as (sources, passes):
         passes.count()
         figures = _figures(passes, grid, sources.unknown())
     write_record(record, made_of, [], figures)
@@ -185,13 +202,15 @@ def _count(tile: Tile, options: BuildOptions, output_dir: Path, threads: int) ->
 
 
 @contextmanager
-def _passes(job: TileJob, grid: Grid, output_dir: Path) -> Iterator[tuple[TileSources, TilePasses]]:
+def _passes(
+    job: TileJob, grid: Grid, output_dir: Path, told: Callable[[float], None] | None
+) -> Iterator[tuple[TileSources, TilePasses]]:
     with (
         rasterio.Env(**GDAL_OPTIONS),
         closing(TileSources(job.tile, job.options, grid)) as sources,
         scratch(output_dir / RECORDS, job.scratch_size(grid)) as kept,
     ):
-        yield sources, TilePasses(job, grid, sources, kept)
+        yield sources, TilePasses(job, grid, sources, kept, told)
 
 
 def _figures(passes: TilePasses, grid: Grid, unknown: dict[str, dict[str, int]]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from coteach.labels.distance import MarkedRaster, root
 from coteach.labels.embeddings import ClassSums, agreement
 from coteach.labels.fusion import Fusion, PatternTables
 from coteach.labels.patterns import PatternCode, PatternCounts, count_numbers
-from coteach.rasters.blocks import ROWS, blocks, in_order, padded
+from coteach.rasters.blocks import COLS, ROWS, blocks, in_order, padded
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.scratch import Scratch
@@ -70,15 +70,14 @@ class TileJob:
 
     def scratch_size(self, grid: Grid) -> int:
         """Bytes that the first pass leaves."""
-        pixel = self.code.dtype.itemsize + (8 if self.of_argmax else 0)
+        pixel = self.code.dtype.itemsize + (4 if self.of_argmax else 0)  # a distance is float32
         return grid.height * grid.width * pixel if self.two_passes else 0
 
     def memory(self, grid: Grid) -> int:
         """About how many bytes the passes hold at once, beside the scratch."""
-        bands = self.options.num_classes + len(self.tile.sources) + 20
-        block = min(ROWS, grid.height) * min(2048, grid.width) * 4 * bands
-        strip = ROWS * grid.width * 40 + grid.height * grid.width // 4 if self.of_argmax else 0
-        return block * (3 * self.threads + 1) + strip * self.threads
+        block = min(ROWS, grid.height) * min(COLS, grid.width) * (4 * self.options.num_classes + 48)
+        strip = ROWS * grid.width * 24 + grid.height * grid.width // 4 if self.of_argmax else 0
+        return max(block * (self.threads + 2), strip * self.threads)
 
 
 class WrittenBlock(NamedTuple):
@@ -105,7 +104,7 @@ class TilePasses:
         grid: the image's.
         sources: of the tile, open.
         scratch: for what the first pass leaves.
-        advance: called with the pixels done, in either pass.
+        told: called with the share of all passes that has been done since.
     """
 
     def __init__(
@@ -114,13 +113,13 @@ class TilePasses:
         grid: Grid,
         sources: TileSources,
         scratch: Scratch,
-        advance: Callable[[int], None] | None = None,
+        told: Callable[[float], None] | None = None,
     ) -> None:
         self._job = job
         self._grid = grid
         self._sources = sources
         self._scratch = scratch
-        self._advance = advance or (lambda _: None)
+        self._told = told or (lambda _: None)
         self._blocks = blocks(grid.height, grid.width)
         keys = list(job.tile.sources)
         columns = tuple(keys.index(key) if key in keys else None for key in job.options.source_keys)
@@ -133,8 +132,10 @@ class TilePasses:
 
     def count(self) -> None:
         """Read all label maps and count their patterns, for a job that needs no more."""
-        for _, numbers in in_order(lambda window: self._numbers(window)[0], self._blocks, self._job.threads):
+        read = in_order(lambda window: self._numbers(window)[0], self._blocks, self._job.threads)
+        for window, numbers in read:
             self._add(numbers)
+            self._told(window.height * window.width / (self._grid.height * self._grid.width))
 
     def first(self) -> None:
         """Find what belongs to the whole tile."""
@@ -148,7 +149,7 @@ class TilePasses:
                 sums = part
             elif part is not None:
                 sums += part
-            self._advance(window.height * window.width)
+            self._tell(window)
         self._centroids = None if sums is None else sums.centroids()
         if job.options.entropy_norm == "minmax":
             self._look_up = self._ranged().lookup()
@@ -161,7 +162,11 @@ class TilePasses:
             if not self._job.two_passes:
                 self._add(numbers)
             yield window, block
-            self._advance(window.height * window.width)
+            self._tell(window)
+
+    def _tell(self, window: Window) -> None:
+        passes = 2 if self._job.two_passes else 1
+        self._told(window.height * window.width / (passes * self._grid.height * self._grid.width))
 
     def patterns(self) -> PatternCounts:
         """How often which patterns occurred; columns are all sources of the build."""
