@@ -321,3 +321,24 @@ def test_help_says_what_the_exit_codes_mean_and_needs_no_rasterio():
         in said
     )
     assert "coteach check sources.csv --num-classes 4" in done.stdout
+
+
+def test_a_legend_tells_what_codes_mean(tmp_path, capsys):
+    image = write_image(tmp_path / "image.tif", 4, 4)
+    esa = write_map(
+        tmp_path / "esa.tif", np.array([[10, 20], [20, 95]], np.uint8).repeat(2, 0).repeat(2, 1), nodata=0
+    )
+    table = write_sources(tmp_path / "s.csv", [{"tile_id": "a", "image_path": image, "esa_path": esa}])
+    (tmp_path / "esa.csv").write_text("code,class\n10,0\n20,1\n95,ignore\n")
+    words = ["check", str(table), "--num-classes", "2", "--lulc-key", "esa_path"]
+    for text, code in (("code,class\n10,0\n20,1\n95,ignore\n", 0), ("code,class\n10,0\n20,1\n", 1)):
+        (tmp_path / "esa.csv").write_text(text)
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--legend", f"esa_path={tmp_path / 'esa.csv'}"])
+        assert end.value.code == code
+    assert "holds codes that its legend lacks; in a sample: 95 (25 %)" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    with pytest.raises(SystemExit) as end:
+        main(["check", str(table), "--legend", f"esa_path={tmp_path / 'esa.csv'}"])
+    assert (end.value.code, "--legend: has no meaning" in capsys.readouterr().err) == (1, True)

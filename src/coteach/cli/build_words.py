@@ -24,13 +24,17 @@ def numbers_of(option: str, words: Sequence[str]) -> dict[str, float]:
     return numbers
 
 
-def tables_of(option: str, words: Sequence[str]) -> dict[str, Path]:
-    """Column -> path.
+def read_legends(words: Sequence[str], num_classes: int) -> dict[str, dict[int, int]]:
+    """Column -> code -> class, of ``--legend COLUMN=CSV``.
 
     Raises:
         OptionError: a word is of another form, or a column is named twice.
+        TableError: a legend is none.
     """
-    return {column: Path(value) for column, value in _split(option, words, "table.csv").items()}
+    from coteach.rasters.code_legend import read_code_legend
+
+    tables = _split("--legend", words, "table.csv")
+    return {column: read_code_legend(Path(path), num_classes) for column, path in tables.items()}
 
 
 def _split(option: str, words: Sequence[str], example: str) -> dict[str, str]:

@@ -42,6 +42,13 @@ Example:
     multiple=True,
     help="A code that means no vote, to be found without a warning. Repeat it for each.",
 )
+@click.option(
+    "--legend",
+    "legends",
+    metavar="COLUMN=CSV",
+    multiple=True,
+    help="Table code,class for a map whose codes are not the classes, as build-soft-labels takes it.",
+)
 @click.option("--patch-size", type=int, help="Side of the patches for which every image needs room.")
 @click.option(
     "--max-workers", type=int, default=4, show_default=True, help="Processes, if there are many rows."
@@ -58,6 +65,7 @@ def check(
     mask_key: str | None,
     lulc_keys: tuple[str, ...],
     ignore_codes: tuple[int, ...],
+    legends: tuple[str, ...],
     patch_size: int | None,
     max_workers: int,
     output: Path | None,
@@ -72,10 +80,13 @@ def check(
     Exit code: 0 if nothing is wrong (there may be notes), 3 if there are warnings, 1 if there are errors: rows that
     cannot be used. 2 means that the options of the command are wrong.
     """
+    from coteach.cli.build_words import read_legends
     from coteach.cli.findings import print_findings
     from coteach.cli.progress import track
     from coteach.rasters.check import check_sources
 
+    if legends and num_classes is None:
+        raise OptionError("--legend", "has no meaning without classes", "add --num-classes")
     report = check_sources(
         sources,
         num_classes=num_classes,
@@ -84,6 +95,7 @@ def check(
         use_mask=not no_mask,
         lulc_keys=lulc_keys,
         ignore_codes=ignore_codes,
+        legends=read_legends(legends, num_classes or 0),
         patch_size=patch_size,
         max_workers=max_workers,
         progress=track,

@@ -209,10 +209,9 @@ def build(
     Exit code: 1 if a tile failed, or if a map holds codes other than 0 to C-1 that no --ignore-code names.
     """
     from coteach.cli.build_summary import check_complete, print_needs, print_report
-    from coteach.cli.build_words import numbers_of, tables_of
+    from coteach.cli.build_words import numbers_of, read_legends
     from coteach.cli.progress import track
     from coteach.rasters.build import build_soft_labels
-    from coteach.rasters.code_legend import read_code_legend
 
     listed: set[str] = set()
 
@@ -240,10 +239,7 @@ def build(
         ignore_codes=ignore_codes,
         source_weights=numbers_of("--source-weight", source_weights),
         weights=weights,
-        legends={
-            column: read_code_legend(path, num_classes)
-            for column, path in tables_of("--legend", legends).items()
-        },
+        legends=read_legends(legends, num_classes),
         aef_embeddings_dir=aef_embeddings_dir,
         aef_source=aef_source,
         aef_resampling=aef_resampling,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ def check_sources(
     use_mask: bool = True,
     lulc_keys: Sequence[str] = (),
     ignore_codes: Sequence[int] = (),
+    legends: Mapping[str, Mapping[int, int]] | None = None,
     patch_size: int | None = None,
     max_workers: int = 4,
     progress: Progress | None = None,
@@ -59,6 +60,7 @@ def check_sources(
         use_mask: False leaves the mask out.
         lulc_keys: columns of the other label maps; all other columns whose names end in ``_path`` if empty.
         ignore_codes: codes that are no class, and are known to mean no vote.
+        legends: column -> code -> class, or -1 for no vote, for maps whose codes are no classes.
         patch_size: side in pixels that every image must have room for.
         max_workers: processes; only for many rows.
         progress: called with the number of rows and a label, a context manager that gives what to call after each.
@@ -82,6 +84,7 @@ def check_sources(
         image_key=image_key,
         patch_size=patch_size,
         num_classes=num_classes,
+        legends=legends or {},
         ignore_codes=tuple(ignore_codes),
     )
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
-from coteach.rasters.codes import sample_codes
+from coteach.rasters.codes import CodeMeaning, sample_codes
 from coteach.rasters.dataset import opened
 from coteach.rasters.findings import Finding, Severity
 from coteach.rasters.grid import Grid
@@ -36,6 +36,7 @@ class RowRules:
         codes: whether a sample of the codes is judged.
         num_classes: C; None if any code may be a class.
         ignore_codes: codes that are no class, and are known to mean no vote.
+        legends: column -> code -> class, for maps whose codes are no classes.
     """
 
     image_key: str
@@ -43,6 +44,7 @@ class RowRules:
     codes: bool = True
     num_classes: int | None = None
     ignore_codes: tuple[int, ...] = ()
+    legends: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 def source_findings(row: Row, key: str, path: Path, image: Grid | None, rules: RowRules) -> Iterator[Finding]:
@@ -108,17 +110,21 @@ def _code_findings(
     """
     if rules.num_classes is None:
         if np.dtype(dataset.dtypes[0]).kind == "f":
-            sample_codes(path, dataset, image, _ANY_CODE)
+            sample_codes(path, dataset, image, CodeMeaning(_ANY_CODE))
         return
-    num_classes = rules.num_classes
-    votes, unknown = sample_codes(path, dataset, image, num_classes)
+    num_classes, legend = rules.num_classes, rules.legends.get(key)
+    votes, unknown = sample_codes(path, dataset, image, CodeMeaning(num_classes, legend))
     strange = Counter({code: count for code, count in unknown.items() if code not in rules.ignore_codes})
     if not strange:
         return
     total = votes + sum(unknown.values())
     listed = ", ".join(f"{code} ({_percent(count / total)})" for code, count in strange.most_common(_LISTED))
     listed += ", …" if len(strange) > _LISTED else ""
-    if votes:
+    if legend is not None:
+        cause = f"holds codes that its legend lacks; in a sample: {listed}"
+        remedy = f"add them to the legend (--legend {key}=…), as a class or as ignore"
+        yield row_finding(row, "error", key, path, cause, remedy)
+    elif votes:
         cause = f"holds codes other than 0 to {num_classes - 1}, which do not vote; in a sample: {listed}"
         remedy = "recode them, or name them with --ignore-code if they mean no vote"
         yield row_finding(row, "warning", key, path, cause, remedy)

@@ -97,7 +97,7 @@ def read_codes(
 
 
 def sample_codes(
-    path: Path, dataset: DatasetReader, grid: Grid, num_classes: int
+    path: Path, dataset: DatasetReader, grid: Grid, meaning: CodeMeaning
 ) -> tuple[int, Counter[int]]:
     """What a few places of the image meet on a label map; of a large raster little is read.
 
@@ -105,7 +105,7 @@ def sample_codes(
         path: the label map.
         dataset: the same, open; one that keeps :func:`~coteach.rasters.rules.label_map_rules`.
         grid: the image's.
-        num_classes: C.
+        meaning: of its values.
 
     Returns:
         How many pixels of the sample vote, and the unknown codes of the others as in :func:`read_codes`.
@@ -113,7 +113,7 @@ def sample_codes(
     Raises:
         RasterError: the sample holds fractions, or the map is damaged there.
     """
-    label_map = LabelMap(path, dataset, grid, CodeMeaning(num_classes))
+    label_map = LabelMap(path, dataset, grid, meaning)
     votes = sum(int(np.count_nonzero(label_map.votes(window) != NO_VOTE)) for window in grid.sample())
     return votes, label_map.unknown
 
