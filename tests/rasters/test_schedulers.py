@@ -84,15 +84,20 @@ def test_threads_work_at_once_and_give_what_is_done_first():
 
 
 def test_threads_that_nobody_waits_for_start_no_more_tasks():
-    done = []
-    results = run_tasks(done.append, list(range(500)), 2, dead, "threads")
+    """All but the first task wait until the results have been given up."""
+    begun, gate = [], threading.Event()
+
+    def work(number):
+        begun.append(number)
+        assert number == 0 or gate.wait(60)
+
+    results = run_tasks(work, list(range(500)), 2, dead, "threads")
     next(results)
+    opener = threading.Timer(0.5, gate.set)
+    opener.start()
     results.close()
-    count = len(done)
-    assert count < 500
-    assert threading.active_count() < 50
-    time.sleep(0.05)
-    assert len(done) == count
+    opener.join()
+    assert len(begun) <= 3
 
 
 @pytest.mark.parametrize("scheduler", ["serial", "threads"])
