@@ -10,8 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coteach.data.mbtiles_soft_label import (
+        MBTilesSoftLabelMaskWindowedDataset as MBTilesSoftLabelMaskWindowedDataset,
+    )
     from coteach.data.soft_label import SoftLabelDataset as SoftLabelDataset
     from coteach.data.soft_label import SoftLabelWindowedDataset as SoftLabelWindowedDataset
+    from coteach.data.soft_label_cached import SoftLabelCachedDataset as SoftLabelCachedDataset
     from coteach.data.splits import generate_training_csv as generate_training_csv
     from coteach.errors import CoteachError as CoteachError
     from coteach.labels.confidence import confidence_weight as confidence_weight
@@ -33,8 +37,10 @@ _HOME = {
     "CoTeachingLoss": "losses.co_teaching",
     "CoteachError": "errors",
     "CurriculumScheduler": "selection.curriculum",
+    "MBTilesSoftLabelMaskWindowedDataset": "data.mbtiles_soft_label",
     "Method": "methods.base",
     "SoftLabel": "methods.soft_label",
+    "SoftLabelCachedDataset": "data.soft_label_cached",
     "SoftLabelDataset": "data.soft_label",
     "SoftLabelWeightedCELoss": "losses.soft_cross_entropy",
     "SoftLabelWindowedDataset": "data.soft_label",

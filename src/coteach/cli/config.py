@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from coteach.cli.data_paths import Node, absolute
+from coteach.cli.packaged import find_config
 from coteach.errors import ConfigError
 from coteach.legend import parse_color
 from coteach.schema import checked
-
-Node = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class RunConfig:
         data_loader: batch size and workers, see ``coteach.training.streams.LoaderOptions``.
         trainer: length, precision and so on, see ``coteach.training.options.TrainerOptions``.
         metrics: name -> torchmetrics metric of classes, ``_target_`` and its arguments: a figure ``val/<name>`` more.
+        loggers: Lightning loggers beside those for CSV and TensorBoard, ``_target_`` and arguments each.
         class_names: names by code, for tables and maps.
         class_colors: colours by code, ``#rrggbb``, for maps and charts.
         output_dir: folder of the run.
@@ -48,6 +49,7 @@ class RunConfig:
     data_loader: Node = field(default_factory=dict)
     trainer: Node = field(default_factory=dict)
     metrics: Node = field(default_factory=dict)
+    loggers: list[Node] = field(default_factory=list)
     class_names: list[str] | None = None
     class_colors: list[str] | None = None
     output_dir: str = "runs/run"
@@ -70,8 +72,8 @@ class RunConfig:
         """The same as plain data, with paths that mean the same from any working directory."""
         content = asdict(self) | {"output_dir": str(Path(self.output_dir).resolve())}
         for key in ("train_dataset", "val_dataset", "test_dataset"):
-            if content[key] is not None and "input_csv_path" in content[key]:
-                content[key]["input_csv_path"] = str(Path(content[key]["input_csv_path"]).resolve())
+            if content[key] is not None:
+                content[key] = absolute(content[key])
         return content
 
 
@@ -79,23 +81,44 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Compose a YAML file with overrides (``optimizer.lr=3e-4``) and check it.
 
     Args:
-        path: the YAML file; its ``defaults`` list is looked up beside it.
+        path: the YAML file, or the name of an example of the package; its ``defaults`` list is looked up beside it.
         overrides: in Hydra's grammar; a key that the file lacks needs no ``+``.
 
     Raises:
         ConfigError: the file is missing or malformed, an override does not parse, or a key is unknown.
+    """
+    from coteach.cli.convert import native_form
+
+    path, content = compose_config(path, overrides)
+    return parse_config(native_form(content, path), str(path))
+
+
+def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Node]:
+    """The file behind a path or a name, and its content, composed and with interpolations resolved.
+
+    Args:
+        path: as for ``load_config``.
+        overrides: as there.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or an override does not parse.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from coteach.compat.smt.config import register_resolvers
+
+    register_resolvers()
+    path = find_config(path)
     if not path.is_file():
-        raise ConfigError(str(path), "no such file", "give the path of a YAML configuration")
+        remedy = "give the path of a YAML configuration, or an example's name (coteach train --list)"
+        raise ConfigError(str(path), "no such file", remedy)
     if path.suffix != ".yaml":
         raise ConfigError(str(path), f"the ending {path.suffix!r} is not .yaml", "rename it")
     try:
-        content = OmegaConf.to_container(_compose(path, overrides), resolve=True)
+        content = OmegaConf.to_container(_compose(path, overrides), resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(str(path), cause, "correct the file or the override") from error
@@ -103,7 +126,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(
             str(path), "is not a mapping of keys to values", "start from an example configuration"
         )
-    return parse_config({str(key): value for key, value in content.items()}, str(path))
+    return path, {str(key): value for key, value in content.items()}
 
 
 def _compose(path: Path, overrides: Sequence[str]) -> Any:

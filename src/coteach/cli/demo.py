@@ -11,7 +11,7 @@ import click
 from coteach.cli.output import say
 
 if TYPE_CHECKING:
-    from coteach.cli.demo_runs import Result
+    from coteach.cli.variant_runs import Result
 
 # Both chosen on validation blocks: all classes in each split, and products bad enough to leave a gap to close.
 PRODUCT_SEED = 4

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from coteach.cli.variants import VARIANTS
 from coteach.data.samples import NcLandcover, prepare_nc_landcover
 from coteach.data.splits import generate_training_csv
 from coteach.errors import IncompleteError
@@ -28,10 +29,7 @@ PATCH, STRIDE, BLOCK = 32, 16, 64
 TILE = "nc_landcover"
 _NODATA = 255
 # Two label sets of all sources that differ in W_conf only, and one of each map by itself.
-_ALL_SOURCES: dict[str, dict[str, object]] = {
-    "e2": {"border_source": "argmax"},
-    "e2_nb": {"use_border": False},
-}
+_ALL_SOURCES = {labels.name: labels.options for labels in (VARIANTS["E2"].labels, VARIANTS["E2-NB"].labels)}
 _SINGLE = {name: f"{name}_path" for name in (*PRODUCTS, "mask", "clean")}
 
 

@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from coteach.cli.config import RunConfig
 from coteach.cli.demo_labels import DemoLabels
-from coteach.cli.demo_variants import Budget, Variant, dataset_node, variant_config, variants
-from coteach.cli.evaluate import measure
-from coteach.cli.runs import build_run, load_trained
+from coteach.cli.demo_variants import Budget, dataset_node, variant_config, variants
 from coteach.cli.targets import TargetResolver
-from coteach.report.metrics import Accuracy
-from coteach.training.run import train
-from coteach.training.state import read_state
-
-
-@dataclass(frozen=True)
-class Result:
-    """One trained variant.
-
-    Args:
-        variant: its name.
-        seed: of the training.
-        accuracy: split -> against the untouched land cover.
-        seconds: of training.
-        folder: of the run.
-    """
-
-    variant: str
-    seed: int
-    accuracy: Mapping[str, Accuracy]
-    seconds: float
-    folder: Path
+from coteach.cli.variant_runs import Countdown, Result, run_variant
 
 
 def _silent(epochs: int) -> None:
     """Nobody follows the progress."""
-
-
-class _Countdown:
-    """Tells of each epoch, and in the end of those that an earlier session had trained already."""
-
-    def __init__(self, epochs: int, advance: Callable[[int], None]) -> None:
-        self._left = epochs
-        self._advance = advance
-
-    def count(self) -> None:
-        self._left -= 1
-        self._advance(1)
-
-    def finish(self) -> None:
-        self._advance(self._left)
 
 
 def run_variants(
@@ -80,28 +40,21 @@ def run_variants(
     for seed in seeds:
         for variant in variants(budget):
             config = variant_config(variant, labels, budget, folder, seed)
-            left = _Countdown(budget.epochs, advance)
-            results.append(_run(config, variant, labels, splits, after_epoch=left.count))
+            nodes = {
+                split: dataset_node(labels.splits[variant.labels.name][split], weighted=False)
+                for split in splits
+            }
+            left = Countdown(budget.epochs, advance)
+            results.append(
+                run_variant(
+                    config,
+                    variant.name,
+                    nodes,
+                    resolver=TargetResolver(),
+                    reference=labels.sample.landcover,
+                    after_epoch=left.count,
+                )
+            )
             left.finish()
             done(results[-1])
     return results
-
-
-def _run(
-    config: RunConfig,
-    variant: Variant,
-    labels: DemoLabels,
-    splits: Sequence[str],
-    *,
-    after_epoch: Callable[[], None],
-) -> Result:
-    resolver = TargetResolver()
-    last = train(replace(build_run(config, resolver, progress=False), after_epoch=after_epoch))
-    method = load_trained(config, resolver, last)
-    accuracy = {}
-    for split in splits:
-        node = dataset_node(labels.splits[variant.labels][split], weighted=False)
-        dataset = resolver.build(node, "dataset", split)
-        accuracy[split] = measure(method, dataset, reference=labels.sample.landcover)
-    folder = Path(config.output_dir)
-    return Result(variant.name, config.seed, accuracy, read_state(folder)["seconds"], folder)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from coteach.cli.demo_labels import CLASS_NAMES, DemoLabels
-from coteach.cli.demo_runs import Result
-from coteach.report.metrics import Accuracy
+from coteach.cli.variant_runs import Result
+from coteach.cli.variant_table import by_variant, figure_columns, spelled
 from coteach.tables import write_table
 
 SMALLEST_GAP = 0.02  # mIoU; the share of a smaller one is noise
@@ -23,37 +23,19 @@ def gap_closed(results: Sequence[Result], split: str = "test") -> dict[str, floa
         Variant -> (mIoU − best product) / (clean − best product), means over the seeds; and under ``gap`` the
         gap itself in mIoU. A share means little where the gap is small.
     """
-    figures = {name: mean(v) for name, v in _by_variant(results, split, lambda a: a.mean_iou).items()}
+    figures = {name: mean(v) for name, v in by_variant(results, split, lambda a: a.mean_iou).items()}
     best = max(figures[f"E0 {name}"] for name in ("coarse", "shifted", "regional", "mask"))
     gap = figures["E0 clean"] - best
     shares = {name: (value - best) / gap if gap > 0 else math.nan for name, value in figures.items()}
     return shares | {"gap": gap}
 
 
-def _by_variant(
-    results: Sequence[Result], split: str, figure: Callable[[Accuracy], float]
-) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {}
-    for result in results:
-        values.setdefault(result.variant, []).append(figure(result.accuracy[split]))
-    return values
-
-
 def table_rows(results: Sequence[Result], split: str = "test") -> list[dict[str, str]]:
     """The table as text: one row a variant; mean ± standard deviation where there are several seeds."""
     shares = gap_closed(results, split)
-
-    def spelled(values: Sequence[float]) -> str:
-        return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
-
-    columns: dict[str, Callable[[Accuracy], float]] = {
-        "mIoU": lambda a: a.mean_iou,
-        "OA": lambda a: a.overall,
-        "kappa": lambda a: a.kappa,
+    figures = {
+        column: by_variant(results, split, figure) for column, figure in figure_columns(CLASS_NAMES).items()
     }
-    for code, name in enumerate(CLASS_NAMES):
-        columns[name] = lambda a, code=code: float(a.iou[code])  # type: ignore[misc]  # bound per class
-    figures = {column: _by_variant(results, split, figure) for column, figure in columns.items()}
     rows = []
     for name in figures["mIoU"]:
         row = {"variant": name} | {column: spelled(values[name]) for column, values in figures.items()}
@@ -90,8 +72,7 @@ def write_results(path: Path, results: Sequence[Result], labels: DemoLabels) -> 
 
 def _csv_row(result: Result, split: str) -> dict[str, str]:
     accuracy = result.accuracy[split]
-    figures = {"mIoU": accuracy.mean_iou, "OA": accuracy.overall, "kappa": accuracy.kappa}
-    figures |= dict(zip(CLASS_NAMES, accuracy.iou.tolist(), strict=True))
+    figures = {column: figure(accuracy) for column, figure in figure_columns(CLASS_NAMES).items()}
     return {
         "variant": result.variant,
         "seed": str(result.seed),

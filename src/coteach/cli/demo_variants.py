@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from coteach.cli.config import Node, RunConfig
+from coteach.cli.config import RunConfig
+from coteach.cli.data_paths import Node
 from coteach.cli.demo_labels import CLASS_NAMES, NUM_CLASSES, DemoLabels
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One row of the table.
-
-    Args:
-        name: as in the paper, where it has one.
-        labels: label set.
-        method: name and options.
-        weighted: whether W_conf is used.
-    """
-
-    name: str
-    labels: str
-    method: Mapping[str, Any] = field(default_factory=lambda: {"name": "supervised"})
-    weighted: bool = False
+from coteach.cli.variant_runs import slug
+from coteach.cli.variants import SUPERVISED, VARIANTS, LabelSet, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,25 +33,25 @@ class Budget:
 
 def variants(budget: Budget) -> list[Variant]:
     """All rows, single products first, the clean reference last."""
-    soft = {"name": "soft_label"}
-    full = {"name": "co_teaching", "e_warm": budget.e_warm, "lambda_reg": 0.1}
+    full = VARIANTS["CoT-Full"]
     return [
-        *[Variant(name=f"E0 {name}", labels=name) for name in ("coarse", "shifted", "regional", "mask")],
-        Variant(name="E0 majority vote", labels="e2"),
-        Variant(name="E1", labels="e2", method=soft),
-        Variant(name="E2-NB", labels="e2_nb", method=soft, weighted=True),
-        Variant(name="E2", labels="e2", method=soft, weighted=True),
-        Variant(name="CoT-Full", labels="e2", method=full, weighted=True),
-        Variant(name="E0 clean", labels="clean"),
+        *[_supervised(f"E0 {name}", name) for name in ("coarse", "shifted", "regional", "mask")],
+        _supervised("E0 majority vote", VARIANTS["E2"].labels.name),
+        *[VARIANTS[name] for name in ("E1", "E2-NB", "E2")],
+        replace(full, method={**full.method, "e_warm": budget.e_warm}),
+        _supervised("E0 clean", "clean"),
     ]
+
+
+def _supervised(name: str, labels: str) -> Variant:
+    return Variant(name=name, labels=LabelSet(name=labels), method=SUPERVISED)
 
 
 def variant_config(
     variant: Variant, labels: DemoLabels, budget: Budget, folder: Path, seed: int
 ) -> RunConfig:
     """The configuration of a variant; its run goes to ``folder/<variant>_<seed>``."""
-    split = labels.splits[variant.labels]
-    slug = variant.name.lower().replace(" ", "_").replace("-", "_")
+    split = labels.splits[variant.labels.name]
     return RunConfig(
         method=dict(variant.method),
         model={"_target_": "coteach.models.SmallFCN", "in_channels": 5, "classes": NUM_CLASSES},
@@ -92,7 +76,7 @@ def variant_config(
             "devices": 1,
             "check_val_every_n_epoch": max(1, budget.epochs // 6),
         },
-        output_dir=str(folder / f"{slug}_{seed}"),
+        output_dir=str(folder / f"{slug(variant.name)}_{seed}"),
         seed=seed,
     )
 

@@ -14,7 +14,8 @@ from coteach.errors import ConfigError, OptionError
 from coteach.schema import nearest
 
 if TYPE_CHECKING:
-    from coteach.cli.config import Node, RunConfig
+    from coteach.cli.config import RunConfig
+    from coteach.cli.data_paths import Node
     from coteach.report.metrics import Accuracy
     from coteach.training.inference import TilePrediction
 

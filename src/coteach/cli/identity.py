@@ -10,9 +10,11 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
-from coteach.cli.config import Node, RunConfig
+from coteach.cli.config import RunConfig
+from coteach.cli.data_paths import FILES, MADE, TABLES, Node, files_of
 from coteach.errors import CoteachError
 from coteach.methods.base import Method
 from coteach.rasters.fingerprint import stamps
@@ -21,9 +23,16 @@ from coteach.training.options import TrainerOptions
 from coteach.training.streams import LoaderOptions
 
 # Where, how long and how fast a run is trained, and what is told of it, do not change what it becomes.
-_NOT_OF_TRAINER = {"max_epochs", "max_steps", "accelerator", "log_every_n_steps", "deterministic"}
+_NOT_OF_TRAINER = {
+    "max_epochs",
+    "max_steps",
+    "accelerator",
+    "log_every_n_steps",
+    "log_images",
+    "deterministic",
+}
 _NOT_OF_LOADER = {"num_workers", "pin_memory"}
-_NOT_OF_DATASET = {"in_memory"}
+_NOT_OF_DATASET = {"in_memory", *MADE}
 
 
 def run_identity(
@@ -68,29 +77,36 @@ def _without(content: Node, left_out: set[str]) -> Node:
 
 
 def _data(node: Node, dataset: Any) -> Node:
-    """A data set's options; its table and the rasters it reads by their content, not by where they lie."""
+    """A data set's options; its tables and the rasters it reads by their content, not by where they lie."""
     content = _without(node, _NOT_OF_DATASET)
-    path = node.get("input_csv_path")
-    if path is None:
-        return content
-    try:
-        table = read_table(path)
-    except CoteachError:  # a data set of another package, which reads something else
-        return content
-    digest = sha256(table.path.read_bytes()).hexdigest()[:12]
-    return content | {"input_csv_path": f"content {digest}", "rasters": _rasters(table, node, dataset)}
+    rasters: dict[str, str] = {}
+    for key in TABLES:
+        if node.get(key) is None:
+            continue
+        try:
+            table = read_table(node[key])
+        except CoteachError:  # a data set of another package, which reads something else
+            return content
+        content[key] = f"content {sha256(table.path.read_bytes()).hexdigest()[:12]}"
+        rasters |= _rasters(table, node, dataset)
+    named = stamps(files_of(node))
+    rasters |= {Path(file).name: _told(stamp) for file, stamp in named.items()}
+    return _without(content, set(FILES)) | {"rasters": rasters}
 
 
 def _rasters(table: Table, node: Node, dataset: Any) -> dict[str, str]:
     """Cell -> size and time of modification, of every file that the data set's columns name.
 
-    Its columns are what its arguments ``*_key`` say.
+    Its columns are what its arguments ``*_key`` and ``*_keys`` say.
     """
-    parameters = signature(type(dataset)).parameters
-    columns = {
-        node.get(name, parameter.default) for name, parameter in parameters.items() if name.endswith("_key")
-    }
-    cells = {row[column] for row in table.rows for column in columns if row.get(column)}
+    columns: set[str | None] = set()
+    for name, parameter in signature(type(dataset)).parameters.items():
+        value = node.get(name, parameter.default)
+        if name.endswith("_key"):
+            columns.add(value)
+        elif name.endswith("_keys"):
+            columns.update(value)
+    cells = {row[column] for row in table.rows for column in columns if column and row.get(column)}
     located = {cell: table.located(cell) for cell in cells}
     files = {cell: file for cell, file in located.items() if file.is_file()}
     stamped = stamps(files.values())

@@ -14,9 +14,11 @@ from coteach.errors import CoteachError
 
 # command -> (module, attribute, one line for --help). The module is imported only when its command runs.
 _COMMANDS = {
+    "ablate": ("ablate", "ablate", "All variants on the same labels: built, trained, measured, one table."),
     "build-soft-labels": ("soft_labels", "build", "Several label maps -> P_soft and W_conf rasters."),
     "check": ("check", "check", "All that is wrong with a sources table and its files, at once."),
     "completion": ("completion", "completion", "Shell script that completes commands, options and paths."),
+    "convert": ("convert", "convert", "Old configuration -> one of this package."),
     "data": ("sample_data", "data", "Fetch sample data."),
     "demo": ("demo", "demo", "The whole job on real data: one table of all variants."),
     "download-aef-embeddings": (
@@ -25,6 +27,7 @@ _COMMANDS = {
         "AlphaEarth embeddings, only what each tile needs.",
     ),
     "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
+    "export": ("export", "export", "A trained model as an ONNX or torch.export file."),
     "generate-training-csv": ("split", "generate", "Manifest -> train, val and test CSV."),
     "predict": ("predict", "predict", "Class maps of whole scenes by a trained run."),
     "report": ("report", "report", "One HTML page that shows and compares runs."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -40,6 +40,13 @@ Run again after an interruption, it goes on where it was.
 )
 @click.option("--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once.")
 @click.option(
+    "--tta",
+    type=click.Choice(["none", "flips", "d4"]),
+    default="none",
+    show_default=True,
+    help="Average over mirrored (flips) or also turned (d4) views of each window; takes 4 or 8 times as long.",
+)
+@click.option(
     "--disagreement",
     is_flag=True,
     help="Add a band that says how far the method's two networks are apart, 0 to 1.",
@@ -64,6 +71,7 @@ def predict(
     window: int,
     overlap: int,
     batch_size: int,
+    tta: Literal["none", "flips", "d4"],
     image_key: str,
     device: str,
     allow_target: tuple[str, ...],
@@ -83,7 +91,9 @@ def predict(
     from coteach.training.scene_job import predict_scenes
     from coteach.training.scenes import SceneOptions
 
-    options = SceneOptions(window=window, overlap=overlap, batch_size=batch_size, disagreement=disagreement)
+    options = SceneOptions(
+        window=window, overlap=overlap, batch_size=batch_size, disagreement=disagreement, tta=tta
+    )
     found = find_scenes(scenes, image_key)
     if output_dir.resolve() in [scene.resolve() for scene in scenes]:
         raise OptionError("--output-dir", "is a folder of scenes, too", "choose another one for the maps")

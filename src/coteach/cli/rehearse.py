@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import Metric, MetricCollection
 
-from coteach.cli.config import Node, RunConfig
+from coteach.cli.config import RunConfig
+from coteach.cli.data_paths import Node
 from coteach.cli.targets import TargetResolver
 from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
 from coteach.errors import ConfigError, CoteachError

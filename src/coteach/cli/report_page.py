@@ -16,6 +16,7 @@ from coteach.cli.report_runs import OpenRun, ReportOptions, open_runs
 from coteach.cli.targets import TargetResolver
 from coteach.report.comparison import MeasuredRun, RunStyle
 from coteach.report.page import Report, render
+from coteach.report.spread import Summary
 from coteach.report.templating import count_text
 
 
@@ -27,6 +28,7 @@ def make_report(
     names: Sequence[str] | None = None,
     title: str | None = None,
     remark: str = "",
+    summary: Summary | None = None,
 ) -> str:
     """Measure and show runs.
 
@@ -37,6 +39,7 @@ def make_report(
         names: one a run; None calls them by their folders.
         title: heading of the page; None says what it is.
         remark: what is to be said about this comparison; may be empty.
+        summary: of several runs of each variant; None if there is none.
 
     Returns:
         The page, HTML.
@@ -72,6 +75,7 @@ def make_report(
             remark=remark,
             warning=_warning(runs, measured),
             images=len(images),
+            summary=summary,
             command=shlex.join(["coteach", *sys.argv[1:]]),
         )
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coteach.cli.config import Node, RunConfig, load_config
+from coteach.cli.config import RunConfig, load_config
+from coteach.cli.data_paths import Node
 from coteach.cli.evaluate import check_one_reference, dataset_node, measure, reference_of
 from coteach.cli.runs import CONFIG_FILE, load_trained
 from coteach.cli.targets import TargetResolver

@@ -8,8 +8,10 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from coteach.cli.config import Node, RunConfig, to_yaml
+from coteach.cli.config import RunConfig, to_yaml
+from coteach.cli.data_paths import Node
 from coteach.cli.identity import run_identity
+from coteach.cli.legends import legend_of, trained_on
 from coteach.cli.rehearse import rehearse_network, rehearse_optimizer
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
@@ -60,6 +62,8 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
             name: resolver.build(node, "metric", f"metrics.{name}") for name, node in config.metrics.items()
         },
         identity=run_identity(config, method=method, trainer=options, loader=loader, datasets=datasets),
+        loggers=[resolver.build(node, "logger", f"loggers[{i}]") for i, node in enumerate(config.loggers)],
+        legend=legend_of(config, trained_on(config)),
         files={CONFIG_FILE: to_yaml(config.portable())},
         progress=progress,
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from inspect import isfunction
 from typing import Any, Literal
 
-Kind = Literal["model", "optimizer", "scheduler", "dataset", "transform", "metric"]
+Kind = Literal["model", "optimizer", "scheduler", "dataset", "transform", "metric", "logger"]
 
 ALLOWED_PACKAGES = (
     "coteach",
@@ -25,6 +25,7 @@ EXAMPLES: dict[Kind, str] = {
     "dataset": "coteach.SoftLabelDataset",
     "transform": "albumentations.HorizontalFlip",
     "metric": "torchmetrics.classification.MulticlassF1Score",
+    "logger": "lightning.pytorch.loggers.MLFlowLogger",
 }
 # Functions that give a Module; beside them torchvision's registered ones. Any other callable that is not a class is
 # refused.
@@ -78,6 +79,10 @@ def _base(kind: Kind) -> Any:
         from torch.utils.data import Dataset
 
         return Dataset
+    if kind == "logger":
+        from coteach.training.trainer import LOGGER_BASE
+
+        return LOGGER_BASE
     if kind == "metric":
         from torchmetrics import Metric
 

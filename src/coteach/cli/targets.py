@@ -115,8 +115,9 @@ class TargetResolver:
         _refuse_misspelt(target, node, place, beside)
         if kind == "model" and not self._pretrained:
             node = without_pretrained(target, node)
+        inner = positional if kind == "scheduler" else ()  # schedules within one act on its optimizer
         values = {
-            key: self._value(value, nested_kind(kind, key), f"{place}.{key}")
+            key: self._value(value, nested_kind(kind, key), f"{place}.{key}", *inner)
             for key, value in node.items()
             if key != _KEY
         }
@@ -130,11 +131,11 @@ class TargetResolver:
             cause = shorten(str(error), _LONGEST, placeholder=" …") or type(error).__name__
             raise TargetError(place, f"{path} refuses its values: {cause}", "correct them") from error
 
-    def _value(self, value: Any, kind: Kind, place: str) -> Any:
+    def _value(self, value: Any, kind: Kind, place: str, *positional: Any) -> Any:
         if isinstance(value, Mapping) and _KEY in value:
-            return self.build(value, kind, place)
+            return self.build(value, kind, place, *positional)
         if isinstance(value, list):
-            return [self._value(one, kind, f"{place}[{i}]") for i, one in enumerate(value)]
+            return [self._value(one, kind, f"{place}[{i}]", *positional) for i, one in enumerate(value)]
         return value
 
 

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from coteach.training.run import TrainingRun
 
 
+def _list_examples(context: click.Context, _: click.Parameter, asked: object) -> None:
+    """Print the packaged examples and leave."""
+    if not asked:
+        return
+    from coteach.cli.packaged import packaged_configs, summary
+
+    for name, file in packaged_configs().items():
+        click.echo(f"{name}\n    {summary(file)}\n    {file}")
+    context.exit()
+
+
 @click.command(
     epilog="""Example: coteach train conf.yaml optimizer.lr=3e-4 trainer.max_epochs=50 output_dir=runs/a
 
@@ -22,10 +33,18 @@ Run again after an interruption, it goes on where it was.""",
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1)
 @click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_examples,
+    help="List the example configurations, and where their files are.",
+)
+@click.option(
     "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
 )
 def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
-    """Train a model from the YAML file CONFIG; OVERRIDES are key=value."""
+    """Train a model from the YAML file CONFIG, or from the example of that name; OVERRIDES are key=value."""
     from coteach.cli.config import load_config, to_yaml
 
     loaded = load_config(config, overrides)
@@ -33,11 +52,14 @@ def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...
     from coteach.cli.runs import build_run
     from coteach.cli.targets import TargetResolver
     from coteach.training.run import train as run_training
+    from coteach.training.trainer import is_first_process
 
     detail(to_yaml(loaded.portable()).rstrip())
     run = build_run(loaded, TargetResolver(allow_target), progress=shows_progress())
     detail(_summary(run))
-    say(f"trained: {run_training(run)}")
+    last = run_training(run)
+    if is_first_process():  # with several, each of them runs this command
+        say(f"trained: {last}")
 
 
 def _summary(run: TrainingRun) -> str:

@@ -63,7 +63,10 @@ def scale_image(
     image: Float32[np.ndarray, "bands h w"], seen: Bool[np.ndarray, "h w"], divisor: float
 ) -> Float32[np.ndarray, "bands h w"]:
     """What a network is shown of an image: its values by ``divisor``, and 0 where it has no data."""
-    return np.where(seen, image / np.float32(divisor), np.float32(0))
+    scaled = image / np.float32(divisor)
+    if not seen.all():
+        scaled[:, ~seen] = 0
+    return scaled
 
 
 def check_label(
@@ -79,8 +82,14 @@ def check_label(
         RasterError: elsewhere P_soft is no distribution, or W_conf is outside [0, 1].
     """
     total = p_soft.sum(0)
-    labelled = voted & np.isfinite(total) & np.isfinite(w_conf) & (p_soft != 0).any(0)
-    wrong = labelled & ((np.abs(total - 1) > _TOLERANCE) | (p_soft < -_TOLERANCE).any(0))
+    # most labels are distributions in all pixels, which one number tells; NaN is not at least 0
+    negative = not p_soft.min(initial=0) >= 0
+    labelled = (
+        voted & np.isfinite(total) & np.isfinite(w_conf) & ((p_soft != 0).any(0) if negative else total > 0)
+    )
+    wrong = labelled & (np.abs(total - 1) > _TOLERANCE)
+    if negative:
+        wrong |= labelled & (p_soft < -_TOLERANCE).any(0)
     if wrong.any():
         row, col = np.argwhere(wrong)[0]
         cause = f"is no distribution: it holds {_listed(p_soft[:, row, col])} at a pixel with a vote"
@@ -100,9 +109,11 @@ def complete(sample: Sample) -> Sample:
     They are the pixels whose P_soft does not sum to 1: it was set to 0 for them, or augmentation brought them in
     from outside the image.
     """
-    p_soft = sample.p_soft.copy()
     # written so that NaN is unlabelled too
-    unlabelled = ~(np.abs(p_soft.sum(0) - 1) <= _TOLERANCE)
+    unlabelled = ~(np.abs(sample.p_soft.sum(0) - 1) <= _TOLERANCE)
+    if not unlabelled.any():
+        return sample
+    p_soft = sample.p_soft.copy()
     p_soft[:, unlabelled] = 1 / len(p_soft)
     return Sample(sample.image, p_soft, np.where(unlabelled, np.float32(0), sample.w_conf))
 

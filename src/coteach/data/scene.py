@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from coteach.data.augment import JointAugmentation, check_normalize
-from coteach.data.sample import Sample, scale_divisor, scale_image
+from coteach.data.embedding_input import ImageScale, check_scale, shown
+from coteach.data.sample import Sample
 from coteach.errors import OptionError, RasterError
 from coteach.rasters.dataset import check_whole, opened
 from coteach.rasters.grid import Grid, Window
@@ -31,7 +32,7 @@ class SceneImage:
 
     Args:
         path: the image.
-        image_scale: what it is divided by; None goes by its dtype.
+        image_scale: what it is divided by, or ``"embeddings"``; None goes by its dtype.
         augmentation_list: transforms of the training images; a ``Normalize`` among them that always applies is
             applied here, the others are not.
 
@@ -49,13 +50,14 @@ class SceneImage:
         self,
         path: Path,
         *,
-        image_scale: float | None = None,
+        image_scale: ImageScale = None,
         augmentation_list: Sequence[Any] | None = None,
     ) -> None:
         self.path = path
         self.grid = Grid.anywhere(path)
-        self.num_bands, _, _, dtype = raster_shape(path)
-        self._divisor = scale_divisor(dtype, image_scale, path)
+        self.num_bands, _, _, self._dtype = raster_shape(path)
+        self._scale = image_scale
+        check_scale(self._dtype, image_scale, path)
         self._augment = JointAugmentation(augmentation_list) if augmentation_list else None
         self._read: _Read = partial(read_image, path)
         try:
@@ -93,7 +95,7 @@ class SceneImage:
             RasterError: the file is damaged, or the window leaves it.
         """
         values, valid = self._read(window)
-        image = scale_image(values, valid, self._divisor)
+        image, valid = shown(values, valid, self._dtype, self._scale, self.path)
         if self._augment is not None:
             shape = image.shape[1:]  # transforms move a label along; a normalized image needs none
             nothing = Sample(image, np.zeros((1, *shape), np.float32), np.zeros(shape, np.float32))

@@ -121,9 +121,25 @@ def entropy_weight(
         low, high = 0.0, math.log(len(p_soft))
     else:
         low, high = entropy_range(p_soft, voted) if tile_range is None else tile_range
+    return scaled_entropy(entropy(p_soft), low, high)
+
+
+def scaled_entropy(
+    values: Float64[np.ndarray, "*pixels"], low: float, high: float
+) -> Float32[np.ndarray, "*pixels"]:
+    """1 - (H - low) / (high - low), and 1 if the two are equal.
+
+    Args:
+        values: H in nats.
+        low: H of weight 1.
+        high: H of weight 0.
+
+    Returns:
+        In [0, 1].
+    """
     if high - low < _FLAT:
-        return np.ones(voted.shape, np.float32)
-    return np.clip(1 - (entropy(p_soft) - low) / (high - low), 0, 1).astype(np.float32)
+        return np.ones(values.shape, np.float32)
+    return np.clip(1 - (values - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def confidence_weight(

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
+from coteach.losses.class_weights import check_class_weights, weighted
 from coteach.losses.cross_entropy_blocks import cross_entropy_and_neighborhood
 from coteach.losses.cross_update import cross_update
 from coteach.losses.figures import agreement, selection_figures
@@ -25,6 +26,7 @@ from coteach.losses.neighborhood import (
     per_pair,
 )
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
+from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
 from coteach.selection.running import RunningConfidence
@@ -66,13 +68,17 @@ class CoTeachingLoss:
         regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
         sync: rank the items of all processes together (DDP): as one process on the whole batch would, for the price
             of an exchange of losses. Otherwise each process ranks its own batch.
+        class_weights: one a class; an item's loss weighs as the classes of its label do, its rank does not. None
+            weighs all classes alike.
+        dice_weight: adds this much of each network's soft Dice loss on what the other chose (over the items of its own
+            process); 0 leaves it out.
 
     Attributes:
         current_epoch: to be set by the training loop before each epoch.
         current_step: to be set before each batch; decides, with the seed, between ties.
 
     Raises:
-        OptionError: a rate is no share, ``lambda_reg`` is negative or ``balance`` unknown.
+        OptionError: a rate is no share, a weight is negative, there is not one a class, or an option is unknown.
     """
 
     def __init__(
@@ -92,6 +98,8 @@ class CoTeachingLoss:
         retain_by: RetainBy = "batch",
         regularize: Literal["both", "a"] = "both",
         sync: bool = False,
+        class_weights: Sequence[float] | None = None,
+        dice_weight: float = 0.0,
     ) -> None:
         if regularize not in ("both", "a"):
             raise OptionError("regularize", f"{regularize!r} is unknown", "use 'both' or 'a'")
@@ -100,8 +108,10 @@ class CoTeachingLoss:
         if sync and (retain_by == "image" or balance == "sample"):
             what = "retain_by='image'" if retain_by == "image" else "balance='sample'"
             raise OptionError("sync", f"has no meaning with {what}", "leave one of the two out")
-        if lambda_reg < 0:
-            raise OptionError("lambda_reg", f"{lambda_reg} is negative", "use 0 to leave the term out")
+        for term, factor in (("lambda_reg", lambda_reg), ("dice_weight", dice_weight)):
+            if factor < 0:
+                raise OptionError(term, f"{factor} is negative", "use 0 to leave the term out")
+        check_class_weights(class_weights, num_classes)
         if balance not in ("batch", "sample"):
             raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
         self.name = name
@@ -118,6 +128,8 @@ class CoTeachingLoss:
         self.regularize = regularize
         self.running = RunningConfidence() if retain_by == "set" else None
         self.sync = sync
+        self.class_weights = class_weights
+        self.dice_weight = dice_weight
         self.current_epoch: float = 0
         self.current_step = 0
 
@@ -176,9 +188,13 @@ class CoTeachingLoss:
         admitted = self._admit(target)
         label = hard_label(target.probs)
         j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
-        loss_a, loss_b = cross_update(losses_a, losses_b, target.weight, j_a, j_b, sync=self.sync)
+        weight = weighted(target.weight, target.probs, self.class_weights)
+        loss_a, loss_b = cross_update(losses_a, losses_b, weight, j_a, j_b, sync=self.sync)
         return LossTerms(
-            networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
+            networks={
+                "a": {"cross_update": loss_a, **self._dice(logits_a, target, j_b)},
+                "b": {"cross_update": loss_b, **self._dice(logits_b, target, j_a)},
+            },
             shared=shared,
             logs={
                 "retention_rate": self.curriculum.retention_rate(self.current_epoch),
@@ -217,6 +233,12 @@ class CoTeachingLoss:
             total = (total + of_b) / 2
         consistency = per_pair(total, features, target.valid, sync=self.sync)
         return losses_a, losses_b, {"neighborhood": self.lambda_reg * consistency}
+
+    def _dice(self, logits: Tensor, target: SoftTarget, chosen: Selection) -> dict[str, Tensor]:
+        """A network's Dice term on what the other chose, if it is wanted."""
+        if self.dice_weight == 0:
+            return {}
+        return {"dice": self.dice_weight * soft_dice(logits, target.probs, chosen.mask, target.weight)}
 
     def _admit(self, target: SoftTarget) -> Selection:
         share = self.curriculum.retention_rate(self.current_epoch)

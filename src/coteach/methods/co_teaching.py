@@ -40,6 +40,9 @@ class CoTeachingConfig:
             far have shown it.
         regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
         sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
+        class_weights: one a class; an item weighs as the classes of its label do in what a network learns, never in
+            what is chosen. None weighs all classes alike.
+        dice_weight: adds this much of the soft Dice loss on what the other network chose, >= 0; 0 leaves it out.
         inference: predictions by network ``a``, or the ``mean`` of both.
     """
 
@@ -52,6 +55,8 @@ class CoTeachingConfig:
     retain_by: RetainBy = "batch"
     regularize: Literal["both", "a"] = "both"
     sync: bool = False
+    class_weights: list[float] | None = None
+    dice_weight: float = 0.0
     inference: Literal["a", "mean"] = "a"
 
 
@@ -69,7 +74,8 @@ class CoTeaching(LabelMethod):
         self.inference = self.config.inference
         rates = self.config.forget_end
         # refuses bad options now, not when training starts
-        self._set_loss(num_classes=len(rates) if isinstance(rates, list) else 1, seed=0)
+        one_a_class = rates if isinstance(rates, list) else self.config.class_weights or [0.0]
+        self._set_loss(num_classes=len(one_a_class), seed=0)
 
     def _set_loss(self, num_classes: int, seed: int) -> None:
         config: CoTeachingConfig = self.config
@@ -86,6 +92,8 @@ class CoTeaching(LabelMethod):
             retain_by=config.retain_by,
             regularize=config.regularize,
             sync=config.sync,
+            class_weights=config.class_weights,
+            dice_weight=config.dice_weight,
         )
         self.running = self.loss.running  # a part of the method, and so of its checkpoints
 

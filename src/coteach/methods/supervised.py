@@ -1,7 +1,7 @@
 """Plain supervised training: the baseline of everything here, and E0 of Xiao et al. 2026.
 
 ``l_i = −log p(y_i | x_i)`` with ``y_i`` the hard label, the argmax of P_soft (ties to the lowest code); every
-labelled item weighs 1.
+labelled item weighs 1, or as its class does.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from coteach.errors import OptionError
+from coteach.losses.class_weights import check_class_weights, expected_class_weight
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
-from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, Step
+from coteach.losses.target import as_soft_target, hard_label, one_hot
+from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
 from coteach.types import Batch, LossTerms
 
 
@@ -26,16 +27,19 @@ class SupervisedConfig:
 
     Args:
         label_smoothing: share of the target spread evenly over all classes, in [0, 1].
+        class_weights: one a class, how much its items weigh; None weighs all classes alike.
 
     Raises:
         OptionError: it is out of range.
     """
 
     label_smoothing: float = 0.0
+    class_weights: list[float] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing <= 1:
             raise OptionError("label_smoothing", f"{self.label_smoothing} is not in [0, 1]", "give a share")
+        check_class_weights(self.class_weights)
 
 
 class Supervised(LabelMethod):
@@ -44,6 +48,11 @@ class Supervised(LabelMethod):
     name: ClassVar[str] = "supervised"
     config_type: ClassVar[type] = SupervisedConfig
 
+    def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
+        """Build the network; there must be one class weight a class."""
+        check_class_weights(self.config.class_weights, info.num_classes)
+        super().setup(factory, info)
+
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Mean cross-entropy over the labelled items."""
         batch = batches["train"]
@@ -51,11 +60,11 @@ class Supervised(LabelMethod):
         logits = self.logits("a", batch, step)
         check_same_items(logits, target.probs)
         smoothing: float = self.config.label_smoothing
-        losses = F.cross_entropy(
-            logits.float(), hard_label(target.probs).long(), reduction="none", label_smoothing=smoothing
-        )
+        label = hard_label(target.probs)
+        losses = F.cross_entropy(logits.float(), label.long(), reduction="none", label_smoothing=smoothing)
+        weight = expected_class_weight(one_hot(label, self.num_classes), self.config.class_weights)
         labelled = target.valid.sum() / torch.tensor(target.valid.numel())
         return LossTerms(
-            networks={"a": {"cross_entropy": masked_mean(losses, target.valid)}},
+            networks={"a": {"cross_entropy": masked_mean(losses, target.valid, weight)}},
             logs={"labelled_share": labelled},
         )

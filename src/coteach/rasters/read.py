@@ -1,16 +1,22 @@
-"""Read images and soft labels, whole or by window, as arrays."""
+"""Read images and soft labels, whole or by window, as arrays.
+
+Files stay open between reads, see :mod:`coteach.rasters.handles`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Shaped
+from rasterio import windows
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.rasters.dataset import opened, read_valid
 from coteach.rasters.grid import Window
+from coteach.rasters.handles import kept_open
 
 PARTS_TAG = "SOFT_LABEL_PARTS"  # of an 8-bit P_soft: "votes" counted, or "shares" in parts of 255
 
@@ -40,7 +46,7 @@ def read_image(
     Raises:
         RasterError: the file is missing or damaged, or the window leaves it.
     """
-    with opened(path) as dataset:
+    with kept_open(path) as dataset:
         return read_opened(path, dataset, window)
 
 
@@ -49,7 +55,9 @@ def read_opened(
 ) -> tuple[Float32[np.ndarray, "bands h w"], Bool[np.ndarray, "h w"]]:
     """As :func:`read_image`, of a file that stays open: one that is read many times is decoded once."""
     values, valid = _read(path, dataset, window)
-    return values, valid & np.isfinite(values).all(axis=0)
+    if np.dtype(dataset.dtypes[0]).kind == "f":
+        valid &= np.isfinite(values).all(axis=0)
+    return values, valid
 
 
 def read_soft_label(
@@ -71,13 +79,13 @@ def read_soft_label(
         RasterError: a file is missing or damaged, the window leaves it, the two differ in size, or 8-bit P_soft does
             not say what it holds.
     """
-    with opened(p_soft_path) as dataset:
+    with kept_open(p_soft_path) as dataset:
         p_soft, valid = _read(p_soft_path, dataset, window)
         if dataset.dtypes[0] == "uint8":
             p_soft = _shares(p_soft_path, p_soft, dataset.tags().get(PARTS_TAG))
     if w_conf_path is None:
         return p_soft, valid.astype(np.float32), valid
-    with opened(w_conf_path) as dataset:
+    with kept_open(w_conf_path) as dataset:
         if dataset.count != 1 and dataset.descriptions[1:] != ("votes",):
             cause = f"has {dataset.count} bands where 1 is expected"
             raise RasterError(
@@ -114,9 +122,26 @@ def _read(
     if window is not None:
         _check_window(path, dataset, window)
         part = window.for_gdal()
-    values = dataset.read(range(1, (first or dataset.count) + 1), window=part).astype(np.float32, copy=False)
-    valid: Bool[np.ndarray, "h w"] = np.all(read_valid(dataset, part)[: len(values)], axis=0)
-    return values, valid
+    values = dataset.read(range(1, (first or dataset.count) + 1), window=part)
+    return values.astype(np.float32, copy=False), _valid(dataset, part, values)
+
+
+def _valid(
+    dataset: DatasetReader, part: windows.Window | None, values: Shaped[np.ndarray, "bands h w"]
+) -> Bool[np.ndarray, "h w"]:
+    """Where all of these bands have data. GDAL's masks cost as much as the values: read are those that say more."""
+    flags = dataset.mask_flag_enums[: len(values)]
+    valid: Bool[np.ndarray, "h w"]
+    if all(MaskFlags.all_valid in band for band in flags):
+        valid = np.ones(values.shape[1:], np.bool_)
+    elif all(band == [MaskFlags.per_dataset] for band in flags):  # one for all bands
+        valid = dataset.read_masks(1, window=part) > 0
+    elif values.dtype.kind in "iu" and all(band == [MaskFlags.nodata] for band in flags):
+        stated = [int(value) if value.is_integer() else value for value in map(float, dataset.nodatavals)]
+        valid = np.all([band != value for band, value in zip(values, stated, strict=False)], axis=0)
+    else:
+        valid = np.all(read_valid(dataset, part)[: len(values)], axis=0)
+    return valid
 
 
 def _check_window(path: Path, dataset: DatasetReader, window: Window) -> None:

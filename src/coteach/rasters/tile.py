@@ -147,6 +147,16 @@ def job_of(
     return TileJob(tile, options, fusion, border if options.shares.border > 0 else None, by_patch, threads)
 
 
+def recipe_of(job: TileJob) -> dict[str, Any]:
+    """All that decides what the files of a tile hold, as JSON has it.
+
+    Raises:
+        RasterError: one of the files it is made of cannot be read.
+    """
+    tile, options = job.tile, job.options
+    return _made_of(tile, options) | {"by_patch": job.by_patch} | _recipe(tile, options, job.fusion)
+
+
 def _result(tile: Tile, work: Callable[[], TileResult]) -> TileResult:
     try:
         return work()
@@ -166,7 +176,7 @@ def _build(job: TileJob, output_dir: Path, told: Callable[[float], None] | None)
     outputs = [p_soft_path(output_dir, tile.tile_id), w_conf_path(output_dir, tile.tile_id)]
     record = output_dir / RECORDS / f"{tile.tile_id}.json"
     grid = _image_grid(tile, options)
-    made_of = _made_of(tile, options) | {"by_patch": job.by_patch} | _recipe(tile, options, job.fusion)
+    made_of = recipe_of(job)
     kept = read_record(record, made_of, outputs)
     if kept is not None:
         return TileResult(tile.tile_id, TileFigures(**kept))

@@ -16,6 +16,7 @@ from coteach.report.comparison import (
 )
 from coteach.report.curves import run_charts, selection_charts
 from coteach.report.pictures import RAMP
+from coteach.report.spread import Summary
 from coteach.report.templating import environment
 from coteach.report.views import RIGHT, WRONG, ImageView
 
@@ -34,6 +35,7 @@ class Report:
         warning: what makes the runs hard to compare; may be empty.
         images: how many images the data set has.
         command: how the page was asked for.
+        summary: of several runs of each variant; None if there is none.
     """
 
     title: str
@@ -45,6 +47,7 @@ class Report:
     warning: str = ""
     images: int
     command: str
+    summary: Summary | None = None
 
 
 def render(report: Report) -> str:
@@ -57,7 +60,7 @@ def render(report: Report) -> str:
             report=report,
             runs=list(zip(report.runs, map(RunStyle.of, range(len(report.runs))), cells, strict=True)),
             columns=columns,
-            best=best_sentence(report.runs),
+            best=best_sentence(report.runs) if report.summary is None else report.summary.lead,
             classes=list(zip(report.legend.names, report.legend.hex_colors(), strict=True)),
             charts=run_charts(report.runs),
             selection=selection_charts(report.runs, report.legend),

@@ -15,16 +15,25 @@ import lightning as L
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from coteach.data.keyed import EpochSampler
+from coteach.data.keyed import EpochSampler, stable_seed
 from coteach.errors import TrainingError
 from coteach.methods.base import Method, Step, Stream
+from coteach.training.early_stop import has_stopped
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
-from coteach.training.streams import LoaderOptions, StreamLoader, make_loader, move_batch
+from coteach.training.streams import (
+    LoaderOptions,
+    StreamLoader,
+    first_samples,
+    make_loader,
+    move_batch,
+    own_samples,
+)
+from coteach.training.watch import NetworkWatch
 from coteach.types import Batch
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
@@ -75,6 +84,7 @@ class MethodModule(L.LightningModule):
         self._streams: StreamLoader | None = None
         self.stepper = Stepper(options)
         self.val_metrics = metrics
+        self.watch = NetworkWatch(method)
 
     @property
     def seconds(self) -> float:
@@ -151,7 +161,7 @@ class MethodModule(L.LightningModule):
 
     def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
         """One batch of every stream: losses, one backward, and a step of every optimizer when it is due."""
-        step = Step(epoch=self.current_epoch, index=self.batches_seen, seed=self.seed)
+        step = Step(epoch=self.current_epoch, index=self.batches_seen, seed=self._step_seed)
         with self.stepper.autocast(self.device):
             terms = self.method.losses(batches, step)
             loss = terms.total()
@@ -164,11 +174,25 @@ class MethodModule(L.LightningModule):
         if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
             self.trainer.should_stop = True
         size = len(next(iter(batches.values())).ids)
-        self.log("train/loss", loss.detach(), prog_bar=True, on_step=True, on_epoch=True, batch_size=size)
+        together = self.trainer.world_size > 1
+        self.log(
+            "train/loss",
+            loss.detach(),
+            prog_bar=True,
+            on_step=True,
+            on_epoch=True,
+            batch_size=size,
+            sync_dist=together,
+        )
         own = {f"{name}/{term}": v.detach() for name, d in terms.networks.items() for term, v in d.items()}
         shared = {f"shared/{term}": v.detach() for term, v in terms.shared.items()}
         figures = {f"train/{key}": value for key, value in (own | shared | dict(terms.logs)).items()}
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size)
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size, sync_dist=together)
+
+    @property
+    def _step_seed(self) -> int:
+        """Keys dropout: each process has its own, the first one that of a run with one process."""
+        return stable_seed(self.seed, "rank", self.global_rank) if self.global_rank else self.seed
 
     def _is_last(self, batch_idx: int) -> bool:
         assert self._streams is not None
@@ -192,21 +216,9 @@ class MethodModule(L.LightningModule):
         self._step_schedulers("step")
 
     def _step_schedulers(self, interval: str) -> None:
-        if self.scheduler is None or self.scheduler.interval != interval:
-            return
-        for scheduler in self._listed(self.lr_schedulers()):
-            if isinstance(scheduler, ReduceLROnPlateau):
-                scheduler.step(self._monitored())
-            else:
-                scheduler.step()
-
-    def _monitored(self) -> Tensor:
-        metrics = self.trainer.callback_metrics
-        if self.options.monitor not in metrics:
-            raise TrainingError(
-                "scheduler", f"needs {self.options.monitor}, which was not measured", "give a val_dataset"
-            )
-        return metrics[self.options.monitor]
+        if self.scheduler is not None and self.scheduler.interval == interval:
+            schedules = self._listed(self.lr_schedulers())
+            advance_schedules(schedules, self.trainer.callback_metrics, self.options.monitor)
 
     @staticmethod
     def _listed(value: Any) -> list[Any]:
@@ -218,20 +230,37 @@ class MethodModule(L.LightningModule):
 
     # -- validation -------------------------------------------------------------------------------------------
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002 -- Lightning's signature
-        """The method's own loss and figures."""
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """The method's own loss and figures; what pads this process's share to that of the others does not count."""
+        loader = self.trainer.val_dataloaders
+        assert isinstance(loader, DataLoader)
+        own = own_samples(loader, batch_idx, len(batch.ids))
+        if own == 0:
+            self._log_validation(torch.zeros((), device=self.device), 0)
+            return
+        batch = first_samples(batch, own)
         with self.stepper.autocast(self.device):
             prediction = self.method.predict(batch.inputs)
+            self.watch.look(batch, batch_idx)
         self.method.update_metrics(self.val_metrics, prediction, batch)
-        loss = self.method.validation_loss(prediction, batch)
-        self.log("val/loss", loss, on_epoch=True, batch_size=self.method.validation_weight(batch))
+        self._log_validation(
+            self.method.validation_loss(prediction, batch), self.method.validation_weight(batch)
+        )
+
+    def _log_validation(self, loss: Tensor, weight: int) -> None:
+        self.log("val/loss", loss, on_epoch=True, batch_size=weight, sync_dist=self.trainer.world_size > 1)
 
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
-        self.log_dict(
-            {f"val/{name}": value for name, value in self.val_metrics.compute().items()}, prog_bar=True
-        )
+        found = self.val_metrics.compute() | self.watch.conclude(self._add_up)
+        figures = {f"val/{name}": value for name, value in found.items()}
+        self.log_dict(figures, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         self.val_metrics.reset()
+
+    def _add_up(self, value: Tensor) -> Tensor:
+        total = self.trainer.strategy.reduce(value, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total
 
     # -- checkpoints ------------------------------------------------------------------------------------------
 
@@ -241,6 +270,7 @@ class MethodModule(L.LightningModule):
             "epochs": self.current_epoch + 1,
             "batches_seen": self.batches_seen,
             "seconds": self.seconds,
+            "stopped_early": has_stopped(self.trainer),
             "scaler": self.stepper.scaler.state_dict(),
             "task": dict(self.task),
         }

@@ -45,11 +45,15 @@ class TrainerOptions:
         gradient_clip_val: largest norm of the gradient of each network; None does not clip.
         accelerator: Lightning's name of the device kind.
         devices: how many, or ``auto``.
+        num_nodes: machines that train together, >= 1.
         strategy: Lightning's name of the strategy.
         log_every_n_steps: batches between two lines in the step log.
         check_val_every_n_epoch: epochs between two validations.
         monitor: figure that decides which checkpoint is the best.
         monitor_mode: whether the best is the ``min`` or the ``max``; None goes by the figure: ``min`` for the loss.
+        early_stop_patience: end the run after this many validations in a row that do not better ``monitor``; None never.
+        early_stop_min_delta: what counts as better, >= 0.
+        log_images: samples of the validation set drawn into the TensorBoard log, with label and prediction; 0 for none.
         deterministic: refuse operations that give other numbers from run to run.
     """
 
@@ -60,20 +64,27 @@ class TrainerOptions:
     gradient_clip_val: float | None = None
     accelerator: str = "auto"
     devices: int | str = "auto"
+    num_nodes: int = 1
     strategy: str = "auto"
     log_every_n_steps: int = 10
     check_val_every_n_epoch: int = 1
     monitor: str = "val/loss"
     monitor_mode: Literal["min", "max"] | None = None
+    early_stop_patience: int | None = None
+    early_stop_min_delta: float = 0.0
+    log_images: int = 4
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("accumulate_grad_batches", "log_every_n_steps", "check_val_every_n_epoch"):
+        for name in ("accumulate_grad_batches", "num_nodes", "log_every_n_steps", "check_val_every_n_epoch"):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f"trainer.{name}", f"{getattr(self, name)} is below 1", "give a positive number"
                 )
-        for name in ("max_epochs", "max_steps", "gradient_clip_val"):
+        for name in ("early_stop_min_delta", "log_images"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"trainer.{name}", f"{getattr(self, name)} is negative", "give 0 or more")
+        for name in ("max_epochs", "max_steps", "gradient_clip_val", "early_stop_patience"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(

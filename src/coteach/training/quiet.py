@@ -15,6 +15,7 @@ _KNOWN = (
     ".*Experiment logs directory.*exists and is not empty.*",
     ".*Total length of `list` across ranks is zero.*",  # no validation set
     ".*`training_step` returned `None`.*",  # manual optimisation
+    ".*was called before the ``update`` method.*",  # a process whose share of the validation set is empty
     ".*LeafSpec.*is deprecated.*",  # Lightning's own use of torch
 )
 

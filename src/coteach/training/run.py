@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
 from torchmetrics import Metric
 
 from coteach.errors import TrainingError
 from coteach.files import write_text
+from coteach.legend import Legend
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.training.checkpoints import FOLDER, load_checkpoint
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.module import MethodModule, OptimizerFactory
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.panels import ImagePanels
 from coteach.training.quiet import quiet_lightning
 from coteach.training.state import read_state, refuse_another, write_state
 from coteach.training.streams import LoaderOptions
@@ -41,6 +44,8 @@ class TrainingRun:
         metrics: name -> figure of validation beside the method's own.
         identity: plain data that decides the result; a folder with another one is not resumed.
         files: name -> text, written into the folder when the run starts (its configuration).
+        loggers: Lightning's loggers beside those for CSV and TensorBoard.
+        legend: colours of the classes in the log's pictures; None means the palette.
         progress: show a progress bar.
         after_epoch: called when an epoch has been trained.
     """
@@ -58,6 +63,8 @@ class TrainingRun:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    loggers: Sequence[Logger] = ()
+    legend: Legend | None = None
     progress: bool = False
     after_epoch: Callable[[], None] | None = None
 
@@ -86,7 +93,9 @@ def train(run: TrainingRun) -> Path:
     if last.is_file():
         refuse_another(run.output_dir, state, run.identity)
         reached = load_checkpoint(last)["coteach"]
-    finished = run.options.is_reached(reached["epochs"], reached["batches_seen"])
+    finished = run.options.is_reached(reached["epochs"], reached["batches_seen"]) or reached.get(
+        "stopped_early", False
+    )
     facts = _facts(run)
     if finished:
         _write_files(run)  # names and colours of classes may be others
@@ -103,13 +112,24 @@ def train(run: TrainingRun) -> Path:
             best=best_mode(run.options, module.val_metrics) if "val" in run.datasets else None,
             progress=run.progress,
             after_epoch=run.after_epoch,
+            loggers=run.loggers,
+            panels=_panels(run),
         )
-        _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
+        if trainer.is_global_zero:
+            _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
         trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})
+    if trainer.is_global_zero:
+        write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})
     return last
+
+
+def _panels(run: TrainingRun) -> ImagePanels | None:
+    if "val" not in run.datasets or run.options.log_images == 0:
+        return None
+    legend = run.legend or Legend.of(run.num_classes)
+    return ImagePanels(run.datasets["val"], legend, run.options.log_images)
 
 
 def _module(run: TrainingRun, seconds: float) -> MethodModule:

@@ -45,7 +45,7 @@ class SceneJob:
     legend: Legend
     output_dir: Path
     options: SceneOptions
-    image_scale: float | None = None
+    image_scale: float | str | None = None
     augmentation_list: Sequence[Any] | None = None
     made_by: Mapping[str, Any]
 

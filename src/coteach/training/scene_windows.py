@@ -16,6 +16,7 @@ from coteach.errors import RasterError
 from coteach.methods.base import LabelMethod, Method
 from coteach.rasters.grid import Window
 from coteach.training.rehearsal import misfit
+from coteach.training.tta import Tta, mean_over_views
 
 
 class ShownWindow(NamedTuple):
@@ -46,6 +47,7 @@ class SceneWindows:
         window: side of a window in pixels.
         batch_size: windows at once.
         device: where the networks are.
+        tta: views of each window that are predicted and averaged.
     """
 
     method: Method
@@ -55,6 +57,7 @@ class SceneWindows:
     window: int
     batch_size: int
     device: torch.device
+    tta: Tta = "none"
 
     def predicted(
         self, corners: Sequence[tuple[int, int]]
@@ -97,7 +100,7 @@ class SceneWindows:
         planes = self.num_classes * max(len(self.compared), 1)
         try:
             with torch.inference_mode():
-                probs = self._predict(images.to(self.device)).float().cpu().numpy()
+                probs = mean_over_views(self._predict, images.to(self.device), self.tta).float().cpu().numpy()
         except torch.cuda.OutOfMemoryError as error:
             cause = f"{len(images)} windows of {self.window} pixels do not fit into the GPU's memory"
             raise RasterError(

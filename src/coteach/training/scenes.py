@@ -21,6 +21,7 @@ from coteach.rasters.grid import Window
 from coteach.training.scene_blend import SceneBlend
 from coteach.training.scene_layout import SceneLayout
 from coteach.training.scene_windows import SceneWindows
+from coteach.training.tta import VIEWS, Tta
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,8 @@ class SceneOptions:
             share more.
         batch_size: windows at once, >= 1.
         disagreement: compare the trained networks, too.
+        tta: average over the window and its mirrored (``flips``) or also turned (``d4``) views, for 4 or 8 times the
+            time; ``none`` does not.
 
     Raises:
         OptionError: one is out of range.
@@ -42,11 +45,14 @@ class SceneOptions:
     overlap: int = 128
     batch_size: int = 4
     disagreement: bool = False
+    tta: Tta = "none"
 
     def __post_init__(self) -> None:
         for name in ("window", "batch_size"):
             if getattr(self, name) < 1:
                 raise OptionError(name, f"{getattr(self, name)} is below 1", "give a positive number")
+        if self.tta not in VIEWS:
+            raise OptionError("tta", f"{self.tta!r} is unknown", f"use one of {', '.join(VIEWS)}")
         if not 0 <= self.overlap < self.window:
             cause = f"{self.overlap} is not from 0 to {self.window - 1}"
             raise OptionError("overlap", cause, f"give less than the window, {self.window}")
@@ -109,7 +115,7 @@ def predict_scene(
     compared = compared_networks(method, options)
     device = device or next(method.parameters()).device
     windows = SceneWindows(
-        method.eval(), image, num_classes, compared, options.window, options.batch_size, device
+        method.eval(), image, num_classes, compared, options.window, options.batch_size, device, options.tta
     )
     with image.kept_open():
         for band in layout.bands():

@@ -22,7 +22,7 @@ class LoaderOptions:
         batch_size: samples a batch, > 0.
         num_workers: loader processes; 0 loads in the training process.
         pin_memory: page-locked memory, for faster copies to an accelerator.
-        drop_last: leave out a last, smaller batch of an epoch.
+        drop_last: leave out a last, smaller batch of an epoch, in streams that are shuffled.
     """
 
     batch_size: int = 8
@@ -64,7 +64,7 @@ def make_loader(
         batch_size=stream.batch_size or options.batch_size,
         num_workers=options.num_workers,
         pin_memory=options.pin_memory,
-        drop_last=options.drop_last,
+        drop_last=options.drop_last and stream.shuffle,  # what goes in order is seen whole
         persistent_workers=options.num_workers > 0,
         # Forked workers inherit open raster handles and deadlock.
         multiprocessing_context="spawn" if options.num_workers > 0 else None,
@@ -116,6 +116,32 @@ class StreamLoader:
 def _repeat(loader: DataLoader[Any]) -> Iterator[Batch]:
     while True:
         yield from loader
+
+
+def own_samples(loader: DataLoader[Any], batch_idx: int, size: int) -> int:
+    """How many of a batch's samples, its first ones, are no repetition that pads a process's share.
+
+    Args:
+        loader: of ``make_loader``.
+        batch_idx: position of the batch.
+        size: samples in it.
+    """
+    sampler = loader.sampler
+    assert isinstance(sampler, EpochSampler)
+    assert loader.batch_size is not None
+    share = (len(sampler.ids) - sampler.rank + sampler.world_size - 1) // sampler.world_size
+    return min(size, max(0, share - batch_idx * loader.batch_size))
+
+
+def first_samples(batch: Batch, count: int) -> Batch:
+    """The first samples of a batch; ``extra`` is left as it is."""
+    if count == len(batch.ids):
+        return batch
+
+    def cut(value: Any) -> Any:
+        return {key: cut(one) for key, one in value.items()} if isinstance(value, Mapping) else value[:count]
+
+    return move_batch(batch, cut)
 
 
 def move_batch(batch: Batch, move: Callable[[Any], Any]) -> Batch:

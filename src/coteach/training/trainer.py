@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, LambdaCallback, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from coteach.data.keyed import stable_seed
 from coteach.errors import ConfigError
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
+from coteach.training.early_stop import early_stop
 from coteach.training.options import TrainerOptions
+
+LOGGER_BASE: type = Logger  # what a logger of a configuration derives from
 
 
 def make_trainer(
@@ -24,6 +28,8 @@ def make_trainer(
     best: Literal["min", "max"] | None,
     progress: bool,
     after_epoch: Callable[[], None] | None,
+    loggers: Sequence[Logger] = (),
+    panels: Callback | None = None,
 ) -> L.Trainer:
     """A trainer that keeps checkpoints and logs in the run's folder; nothing is written yet.
 
@@ -34,6 +40,8 @@ def make_trainer(
         best: which of the monitored figure is the best; None keeps the last checkpoint only.
         progress: show a progress bar.
         after_epoch: called when an epoch has been trained.
+        loggers: beside those for CSV and TensorBoard.
+        panels: draws pictures into the log.
 
     Raises:
         ConfigError: this computer has no such accelerator, devices or strategy.
@@ -45,19 +53,29 @@ def make_trainer(
         max_epochs=-1 if options.epoch_limit is None else options.epoch_limit,
         accelerator=options.accelerator,
         devices=options.devices,
+        num_nodes=options.num_nodes,
         strategy=options.strategy,
         log_every_n_steps=options.log_every_n_steps,
         check_val_every_n_epoch=options.check_val_every_n_epoch,
         deterministic=options.deterministic,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        callbacks=_callbacks(folder, options, best, after_epoch, progress=progress),
-        logger=[CSVLogger(folder, name="logs"), TensorBoardLogger(folder, name="tensorboard")],
+        callbacks=[
+            *_callbacks(folder, options, best, after_epoch, progress=progress),
+            *([] if panels is None else [panels]),
+        ],
+        logger=[CSVLogger(folder, name="logs"), TensorBoardLogger(folder, name="tensorboard"), *loggers],
         plugins=[WholeCheckpointIO()],
         enable_progress_bar=progress,
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks for all that train together."""
+    rank: int = getattr(rank_zero_only, "rank", 0) or 0
+    return rank == 0
 
 
 def _check_hardware(options: TrainerOptions) -> None:
@@ -80,7 +98,7 @@ def _callbacks(
     *,
     progress: bool,
 ) -> list[Callback]:
-    callbacks: list[Callback] = [KeptCheckpoint(folder)]
+    callbacks: list[Callback] = [*early_stop(options, best), KeptCheckpoint(folder)]
     if best is not None:
         callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
     if after_epoch is not None:

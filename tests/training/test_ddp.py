@@ -1,0 +1,125 @@
+"""Two processes on the CPU: what they train, measure and draw is what one process does on the whole batch."""
+
+import csv
+import json
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from toys import ToyMaps, toy_run
+
+from coteach.data.keyed import EpochSampler
+from coteach.training.checkpoints import load_checkpoint
+from coteach.training.run import train
+from coteach.training.streams import LoaderOptions
+
+# forked processes start in no time; a user's are started anew by the strategy "ddp", as in the last test
+TWO = {"devices": 2, "strategy": "ddp_fork"}
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+def linear():
+    return torch.nn.Conv2d(2, 2, 1)
+
+
+def pair(folder, method, two=TWO, **changes):
+    """The same run by one process on batches of 4, and by two on batches of 2 each."""
+    changes = {
+        "make_network": linear,
+        "datasets": {"train": ToyMaps(12), "val": ToyMaps(5, noise=0)},
+    } | changes
+    options = {"max_epochs": 2, "log_images": 0} | changes.pop("options", {})
+    train(toy_run(folder / "one", method, loader=LoaderOptions(batch_size=4), options=options, **changes))
+    train(
+        toy_run(folder / "two", method, loader=LoaderOptions(batch_size=2), options=options | two, **changes)
+    )
+    return [load_checkpoint(folder / name / "checkpoints" / "last.ckpt") for name in ("one", "two")]
+
+
+def assert_close(first, second):
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    for key, value in first["state_dict"].items():
+        torch.testing.assert_close(second["state_dict"][key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def figures(folder, column):
+    [file] = folder.glob("logs/version_*/metrics.csv")
+    with file.open() as lines:
+        return [float(row[column]) for row in csv.DictReader(lines) if row.get(column)]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+def test_together_the_processes_draw_every_item_once(world):
+    samplers = [EpochSampler(range(12), seed=1, rank=rank, world_size=world) for rank in range(world)]
+    drawn = [key.item for key in chain(*samplers)]
+    assert sorted(drawn) == list(range(12))
+
+
+def test_two_processes_train_as_one_on_the_whole_batch(tmp_path):
+    one, two = pair(tmp_path, "supervised")
+    assert_close(one, two)
+    assert one["coteach"]["batches_seen"] == two["coteach"]["batches_seen"] == 6
+    # five validation samples: one process sees three and the other two, none counts twice
+    for name in ("val/loss", "val/OA", "val/mIoU", "train/loss_epoch"):
+        assert figures(tmp_path / "two", name) == pytest.approx(figures(tmp_path / "one", name), rel=1e-4)
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["finished"]
+
+
+def test_synchronised_thresholds_are_those_of_the_whole_batch(tmp_path):
+    # lambda_reg 0.1: the neighbourhood term is averaged over all pairs of both processes, too
+    options = {"e_warm": 1, "forget_end": 0.4, "p_end": 0.8}
+    one, two = pair(tmp_path / "sync", "co_teaching", method_options={**options, "sync": True})
+    assert_close(one, two)
+    one, two = pair(tmp_path / "own", "co_teaching", method_options=options)
+    assert any(
+        not torch.allclose(two["state_dict"][key], value, rtol=1e-4, atol=1e-5)
+        for key, value in one["state_dict"].items()
+        if "networks" in key
+    )  # without it each process chooses for itself
+
+
+def test_two_processes_resume(tmp_path):
+    whole = {"make_network": linear, "options": {"max_epochs": 3, **TWO}}
+    train(toy_run(tmp_path / "whole", "supervised", **whole))
+    short = {**whole, "options": {"max_epochs": 1, **TWO}}
+    train(toy_run(tmp_path / "parts", "supervised", **short))
+    train(toy_run(tmp_path / "parts", "supervised", **whole))
+    first, second = (
+        load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "parts")
+    )
+    for key, value in first["state_dict"].items():
+        assert torch.equal(second["state_dict"][key], value), key
+    assert second["coteach"]["batches_seen"] == 6
+
+
+def test_the_command_trains_with_two_processes_and_says_so_once(tmp_path):
+    content = {
+        "num_classes": 2,
+        "method": {"name": "supervised"},
+        "model": {"_target_": "torch.nn.Conv2d", "in_channels": 2, "out_channels": 2, "kernel_size": 1},
+        "optimizer": {"_target_": "torch.optim.SGD", "lr": 0.1},
+        "train_dataset": {"_target_": "toys.ToyMaps", "size": 4},
+        "val_dataset": {"_target_": "toys.ToyMaps", "size": 1},  # less than one for each process
+        "data_loader": {"batch_size": 2},
+        "trainer": {"max_epochs": 1, "accelerator": "cpu", "devices": 2, "strategy": "ddp"},
+        "output_dir": str(tmp_path / "run"),
+    }
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(content))
+    support = Path(__file__).parents[1] / "support"
+    command = [sys.executable, "-m", "coteach.cli.main", "train", "conf.yaml", "--allow-target", "toys"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(support), "PATH": "", "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("trained:") == 1
+    assert "Warning" not in done.stderr, done.stderr
+    assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["coteach"]["batches_seen"] == 1

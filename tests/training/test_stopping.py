@@ -1,0 +1,138 @@
+"""Early stopping, warm-up by configuration, resuming with accumulation and a schedule by step."""
+
+import csv
+
+import pytest
+import torch
+from toys import ToyMaps, toy_run
+
+from coteach.cli.targets import TargetResolver
+from coteach.errors import ConfigError
+from coteach.training.checkpoints import load_checkpoint
+from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.run import train
+
+WARM_UP = {
+    "_target_": "torch.optim.lr_scheduler.SequentialLR",
+    "milestones": [2],
+    "schedulers": [
+        {"_target_": "torch.optim.lr_scheduler.LinearLR", "start_factor": 0.5, "total_iters": 2},
+        {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.1},
+    ],
+}
+
+
+def warm_up():
+    return SchedulerOptions(
+        make=lambda optimizer: TargetResolver().build(WARM_UP, "scheduler", "scheduler", optimizer),
+        interval="step",
+    )
+
+
+def last(folder):
+    return load_checkpoint(folder / "checkpoints" / "last.ckpt")
+
+
+def still(parameters):
+    return torch.optim.SGD(parameters, lr=0.0)
+
+
+def linear():
+    return torch.nn.Conv2d(2, 2, 1)
+
+
+def test_a_warm_up_of_two_schedules_comes_from_the_configuration():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = warm_up().make(optimizer)
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx(
+        [0.5, 0.75, 1.0, 0.1, 0.01]
+    )  # half, three quarters, full; then a tenth a step
+
+
+def test_resume_with_accumulation_warm_up_and_clipping_is_the_uninterrupted_run(tmp_path):
+    options = {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}
+
+    def run(folder, epochs):
+        train(toy_run(folder, scheduler=warm_up(), options={"max_epochs": epochs, **options}))
+
+    run(tmp_path / "whole", 3)
+    run(tmp_path / "parts", 1)
+    run(tmp_path / "parts", 3)
+    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    for key, value in whole["state_dict"].items():
+        assert torch.equal(parts["state_dict"][key], value), key
+    assert str(parts["optimizer_states"]) == str(whole["optimizer_states"])
+    assert str(parts["lr_schedulers"]) == str(whole["lr_schedulers"])
+    # three batches an epoch in groups of two: two steps, six in all
+    assert whole["lr_schedulers"][0]["last_epoch"] == 6
+
+
+def test_a_run_whose_figure_stays_the_same_stops_and_is_finished(tmp_path):
+    options = {"max_epochs": 20, "early_stop_patience": 2}
+    changes = {"make_optimizer": still, "make_network": linear, "scheduler": None, "options": options}
+    file = train(toy_run(tmp_path, "supervised", **changes))
+    # the first validation sets the mark, the second and the third do not better it
+    assert last(tmp_path)["coteach"] | {"seconds": 0} == last(tmp_path)["coteach"] | {
+        "seconds": 0,
+        "epochs": 3,
+        "batches_seen": 9,
+        "stopped_early": True,
+    }
+    written = file.stat().st_mtime_ns
+    train(toy_run(tmp_path, "supervised", **changes))
+    assert file.stat().st_mtime_ns == written
+
+
+def test_a_run_that_gets_better_does_not_stop(tmp_path):
+    changes = {"make_network": linear, "scheduler": None}
+    options = {"max_epochs": 4, "early_stop_patience": 1}
+    train(toy_run(tmp_path, "supervised", options=options, **changes))
+    assert last(tmp_path)["coteach"]["epochs"] == 4
+    assert not last(tmp_path)["coteach"]["stopped_early"]
+
+
+def test_early_stopping_needs_a_validation(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer\.early_stop_patience.*val_dataset"):
+        train(toy_run(tmp_path, datasets={"train": ToyMaps()}, options={"early_stop_patience": 1}))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "bad", [{"early_stop_patience": 0}, {"early_stop_min_delta": -1.0}, {"log_images": -1}]
+)
+def test_options_out_of_range(bad):
+    with pytest.raises(ConfigError, match=f"trainer.{next(iter(bad))}"):
+        TrainerOptions(**bad)
+
+
+def test_max_steps_alone_ends_after_so_many_batches_and_goes_on_when_raised(tmp_path):
+    train(toy_run(tmp_path, "supervised", options={"max_epochs": None, "max_steps": 4}))
+    assert last(tmp_path)["coteach"]["batches_seen"] == 4
+    train(toy_run(tmp_path, "supervised", options={"max_epochs": None, "max_steps": 8}))
+    assert last(tmp_path)["coteach"]["batches_seen"] == 8
+
+
+def test_another_logger_gets_the_figures_too(tmp_path):
+    node = {
+        "_target_": "lightning.pytorch.loggers.CSVLogger",
+        "save_dir": str(tmp_path / "more"),
+        "name": "x",
+    }
+    logger = TargetResolver().build(node, "logger", "loggers[0]")
+    train(toy_run(tmp_path / "run", "supervised", loggers=[logger]))
+    own, other = (
+        list(csv.DictReader(next(folder.rglob("metrics.csv")).read_text().splitlines()))
+        for folder in (tmp_path / "run", tmp_path / "more")
+    )
+    assert own == other
+    assert [row["val/mIoU"] for row in other if row["val/mIoU"]]
+
+
+def test_a_place_for_loggers_takes_loggers_only():
+    with pytest.raises(ConfigError, match=r"loggers\[0\].*is not a logger"):
+        TargetResolver().build({"_target_": "torch.nn.Linear"}, "logger", "loggers[0]")
