@@ -40,7 +40,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix src tests benchmarks scripts
 
 test: lint
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --cov --cov-report=term
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --cov --cov-report=term
 
 bench: $(RUN_STAMP)
 	$(BIN)/python benchmarks/nc_landcover.py

@@ -280,16 +280,22 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_is_done(server, tmp_path):
         rows.append({"tile_id": f"t{number}", "gcs_uri": f"gs://b/{number}.tif"})
     server.faults["/b/1.tif"] = [503] * 10_000
     table, out = write_sources(tmp_path / "p.csv", rows), tmp_path / "out"
+    # started in the background of a script, a process would ignore Ctrl-C
+    heeding = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
     words = [
-        *(sys.executable, "-m", "coteach.cli.main", "download-aef-embeddings", "--source", "gcs"),
+        *(sys.executable, "-c", f"{heeding}; from coteach.cli.main import main; main(sys.argv[1:])"),
+        *("download-aef-embeddings", "--source", "gcs"),
         *("--gcs-paths-csv", str(table), "--output-dir", str(out), "--gcs-endpoint", server.url),
         *("--max-workers", "1", "--max-attempts", "1000", "--retry-delay", "0.2"),
     ]
     with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
-        while process.poll() is None and not server.asked("/b/1.tif"):
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        assert b"Aborted!" in process.communicate(timeout=60)[1]
+        try:
+            while process.poll() is None and not server.asked("/b/1.tif"):
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert b"Aborted!" in process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert sorted(path.name for path in out.iterdir()) == ["fingerprints", "t0.tif"]
 

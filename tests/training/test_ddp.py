@@ -22,6 +22,15 @@ TWO = {"devices": 2, "strategy": "ddp_fork"}
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """A forked process has none of its parent's threads, and would wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def linear():
     return torch.nn.Conv2d(2, 2, 1)
 
