@@ -63,7 +63,9 @@ def test_the_number_of_classes_must_be_given(name, capsys):
     with pytest.raises(SystemExit) as left:
         main(["train", name])
     assert left.value.code == 1
-    assert "num_classes" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "num_classes" in error
+    assert "must be given" in error
 
 
 @pytest.mark.parametrize("name", sorted(VARIANT))

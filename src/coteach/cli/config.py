@@ -118,7 +118,13 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
     if path.suffix != ".yaml":
         raise ConfigError(str(path), f"the ending {path.suffix!r} is not .yaml", "rename it")
     try:
-        content = OmegaConf.to_container(_compose(path, overrides), resolve=True, throw_on_missing=True)
+        composed = _compose(path, overrides)
+        if missing := _missing(OmegaConf.to_container(composed)):
+            keys = ", ".join(missing)
+            raise ConfigError(
+                f"{path}: {keys}", "must be given", f"set it in the file or as {missing[0]}=VALUE"
+            )
+        content = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(str(path), cause, "correct the file or the override") from error
@@ -127,6 +133,17 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
             str(path), "is not a mapping of keys to values", "start from an example configuration"
         )
     return path, {str(key): value for key, value in content.items()}
+
+
+def _missing(content: Any, key: str = "") -> list[str]:
+    """The dotted keys whose value is ``???``, the mark of a value that has to be given."""
+    if isinstance(content, Mapping):
+        within = [(str(name), value) for name, value in content.items()]
+    elif isinstance(content, list):
+        within = [(str(index), value) for index, value in enumerate(content)]
+    else:
+        return [key] if content == "???" else []
+    return [found for name, value in within for found in _missing(value, f"{key}.{name}" if key else name)]
 
 
 def _compose(path: Path, overrides: Sequence[str]) -> Any:
