@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from label_rasters import rows_of, write_map, write_sources
+from PIL import Image
 from web_maps import web_map_of
 
 from coteach import build_soft_labels, generate_training_csv
@@ -32,7 +33,8 @@ VARIANT = {
     "co_teaching_full": "CoT-Full",
     "embeddings_small_fcn": "E2",
 }
-NAMES = {*VARIANT, "soft_label_cached", "mbtiles_soft_label", "ablation"}
+OF_IMAGES = ("classification_co_teaching", "classification_supervised")
+NAMES = {*VARIANT, *OF_IMAGES, "soft_label_cached", "mbtiles_soft_label", "ablation"}
 
 
 def loaded(name, *overrides):
@@ -125,7 +127,8 @@ def sources(tmp_path_factory):
 def train_and_evaluate(name, run, overrides, capsys):
     quick = ["trainer.max_epochs=1", "trainer.accelerator=cpu", "data_loader.num_workers=0"]
     small = ["num_classes=3", "data_loader.batch_size=2", f"output_dir={run}"]
-    encoder = [] if name == "embeddings_small_fcn" else ["model.encoder_name=resnet18"]
+    own_network = name in {"embeddings_small_fcn", *OF_IMAGES}
+    encoder = [] if own_network else ["model.encoder_name=resnet18"]
     for command in (
         ["train", name, *quick, *small, *encoder, *overrides],
         ["evaluate", str(run), "--checkpoint", "last"],
@@ -194,6 +197,19 @@ def test_the_example_with_mbtiles_trains(sources, tmp_path, capsys):
             f"{split}_dataset.patch_size=[32,32]",
         ]
     train_and_evaluate("mbtiles_soft_label", tmp_path / "run", overrides, capsys)
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_the_examples_of_images_train(name, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    overrides = []
+    for part in ("train", "val", "test"):
+        for label in ("a", "b", "c"):
+            folder = tmp_path / part / label
+            folder.mkdir(parents=True)
+            Image.fromarray(rng.integers(0, 256, (30, 34, 3), np.uint8)).save(folder / "1.png")
+        overrides.append(f"{part}_dataset.root={tmp_path / part}")
+    train_and_evaluate(name, tmp_path / "run", overrides, capsys)
 
 
 def test_the_list_names_every_example_and_its_file(capsys):

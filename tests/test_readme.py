@@ -20,9 +20,12 @@ def blocks(language):
 
 
 def test_python_runs():
-    [code] = blocks("python")
+    [classification, parts] = blocks("python")
     names = {}
-    exec(compile(code, "README.md", "exec"), names)
+    exec(compile(classification, "README.md", "exec"), names)
+    assert (names["predicted"] == names["labels"]).mean() > (names["noisy"] == names["labels"]).mean()
+    names = {}
+    exec(compile(parts, "README.md", "exec"), names)
     for net in ("net_a", "net_b"):
         assert all(p.grad is not None and p.grad.isfinite().all() for p in names[net].parameters())
 

@@ -7,6 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
+
+
+def partial_path(path: Path) -> Path:
+    """Where a file is written until it is whole: beside it, and where no other writer on any computer writes."""
+    return path.with_name(f".{uuid4().hex[:8]}.{path.name}.{os.getpid()}.part")
 
 
 @contextmanager
@@ -19,7 +25,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     Yields:
         The file to write. Nothing is left behind if the block fails.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_path(path)
     try:
         yield partial
         partial.replace(path)

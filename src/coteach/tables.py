@@ -28,11 +28,13 @@ class Table:
         path: where it was read from.
         columns: the header, in order.
         rows: one dict a row, column -> text.
+        lines: for each row the line of the file that it ends in, from 1.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[dict[str, str]]
+    lines: tuple[int, ...] = ()
 
     def require(self, *columns: str) -> None:
         """Check that columns are there.
@@ -120,8 +122,13 @@ def path_from(folder: Path, file: Path) -> str:
         return str(target)
 
 
-def read_table(path: str | os.PathLike[str]) -> Table:
+def read_table(path: str | os.PathLike[str], bad_rows: dict[int, str] | None = None) -> Table:
     """Read a CSV file with a header, in UTF-8.
+
+    Args:
+        path: the file.
+        bad_rows: gets line -> what is wrong with it, for rows with too many or too few cells, which are then left out;
+            None makes the first of them an error.
 
     Raises:
         TableError: the file is missing, empty, no text, has a column twice, or a row with too many or too few cells.
@@ -129,23 +136,29 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     file = Path(path)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream, strict=True))
+            reader = csv.reader(stream, strict=True)
+            lines = [(line, reader.line_num) for line in reader]
     except FileNotFoundError:
         raise TableError(str(file), "does not exist", "give the path of a CSV file") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(str(file), f"cannot be read ({error})", "give a CSV file in UTF-8") from error
-    if not lines or not any(lines[0]):
+    if not lines or not any(lines[0][0]):
         raise TableError(str(file), "is empty", "give a CSV file with a header and at least one row")
-    columns = tuple(name.strip() for name in lines[0])
+    columns = tuple(name.strip() for name in lines[0][0])
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise TableError(str(file), f"has the column {twice!r} twice", "rename one of them")
-    cells = [line for line in lines[1:] if line]
-    for number, line in enumerate(cells, start=1):
+    cells = [(line, ends) for line, ends in lines[1:] if line]
+    for number, (line, ends) in enumerate(cells, start=1):
         if len(line) != len(columns):
             cause = f"has {len(line)} cells where the header has {len(columns)} columns"
-            raise TableError(f"{file}, row {number}", cause, "quote cells that hold commas, or fill the row")
-    return Table(file, columns, [dict(zip(columns, line, strict=True)) for line in cells])
+            if bad_rows is None:
+                remedy = "quote cells that hold commas, or fill the row"
+                raise TableError(f"{file}, row {number}", cause, remedy)
+            bad_rows[ends] = cause
+    whole = [(line, ends) for line, ends in cells if len(line) == len(columns)]
+    rows = [dict(zip(columns, line, strict=True)) for line, _ in whole]
+    return Table(file, columns, rows, tuple(ends for _, ends in whole))
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:

@@ -7,7 +7,7 @@ label, ``(H, W)`` for a map of pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +54,23 @@ class Batch:
     def target(self) -> Any:
         """The labels of the first view."""
         return self.targets[0]
+
+    def pin_memory(self) -> Batch:
+        """What the networks see in page-locked memory; a ``DataLoader`` with ``pin_memory`` asks for it."""
+        return replace(
+            self,
+            ids=self.ids.pin_memory(),
+            views=tuple(_pinned(view) for view in self.views),
+            targets=tuple(_pinned(target) for target in self.targets),
+        )
+
+
+def _pinned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _pinned(part) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_pinned(part) for part in value)
+    return value.pin_memory() if hasattr(value, "pin_memory") else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,5 +83,5 @@ def test_help_lists_the_sets_and_needs_no_heavy_package():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "nc-landcover  Landsat-7 image and land cover of North Carolina" in done.stdout
+    assert "nc-landcover   Landsat-7 image and land cover of North Carolina" in done.stdout
     assert "coteach data nc-landcover" in done.stdout

@@ -137,7 +137,7 @@ def test_a_network_that_only_predicts_needs_no_data(at_project):
 
 def test_the_class_of_one_network_learns_and_reads_its_schedule(at_project):
     module = SoftLabelModel(OmegaConf.load(LEGACY / "soft_label.yaml"))
-    assert len(module.datasets["train"]) == 4
+    assert len(module.data.datasets["train"]) == 4
     with quiet_lightning():
         trainer = lightning.Trainer(
             max_epochs=1,

@@ -162,7 +162,8 @@ def test_a_feature_that_is_switched_off_is_no_problem(old):
         ({"max_steps": 100, "accumulate_grad_batches": 4}, {"max_steps": 200, "accumulate_grad_batches": 4}),
         ({"gradient_clip_val": 1.0, "gradient_clip_algorithm": "norm"}, {"gradient_clip_val": 1.0}),
         ({"enable_progress_bar": False, "benchmark": True}, {}),
-        ({"fast_dev_run": False, "limit_train_batches": 1.0, "sync_batchnorm": False}, {}),
+        ({"fast_dev_run": False, "limit_train_batches": 1.0}, {}),
+        ({"sync_batchnorm": True}, {"sync_batchnorm": True}),
     ],
 )
 def test_trainer_keys(given, expected, old):
@@ -274,12 +275,17 @@ def test_convert_prints_and_refuses_what_is_not_old(tmp_path, capsys):
     assert not (tmp_path / "out.yaml").exists()
 
 
-def test_a_list_of_windows_of_that_package_is_not_overwritten(tmp_path, monkeypatch):
+def test_a_list_of_windows_of_that_package_is_read_and_not_overwritten(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, content = compose_config(LEGACY / "mbtiles_soft_label.yaml")
     content["train_dataset"]["stride"] = 16
     dataset = native(content)["train_dataset"]
     assert (dataset["window_index_cache"], dataset["patch_stride"]) == ("cache/windows.json", 16)
     (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "windows.csv").write_text("mask_path,row_off,col_off,width,height\n")
-    assert problems(content)[0].startswith("train_dataset.window_index_cache: ")
+    table = tmp_path / "cache" / "windows.csv"
+    table.write_text("mask_path,row_off,col_off,width,height\n")
+    dataset = native(content)["train_dataset"]
+    assert (dataset["windows_csv"], "window_index_cache" in dataset) == ("cache/windows.csv", False)
+    table.write_text("mask_path,minx,miny,maxx,maxy\n")
+    [problem] = problems(content)
+    assert problem.startswith("train_dataset.window_index_cache: cache/windows.csv: no column 'row_off'")

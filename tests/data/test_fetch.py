@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import stat
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from coteach.data.fetch import Package, checksum, fetch, unpack
+from coteach.data.archives import unpack
+from coteach.data.fetch import Package, checksum, fetch
 from coteach.errors import DataUnavailableError
 
 FILE = "tinydata-1.0-py3-none-any.whl"
@@ -147,3 +149,30 @@ def test_members_are_taken_out_flat_and_checked(shelf, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.bin", "shelf"]
     with pytest.raises(DataUnavailableError, match=f"a.bin has SHA-256 {sha256}, expected 1{sha256[1:]}"):
         unpack(shelf / FILE, {"tinydata/a.bin": "1" + sha256[1:]}, tmp_path)
+
+
+@UNIX_ONLY
+@pytest.mark.parametrize(
+    ("client", "said", "here"),
+    [
+        ("npm", "pack --silent --ignore-scripts --pack-destination {} tinydata@1.0", False),
+        ("apt-get", "download -qq tinydata=1.0", True),
+    ],
+)
+def test_other_clients_are_asked_in_their_own_words(shelf, tmp_path, monkeypatch, client, said, here):
+    pattern, place = said.replace("{}", "\\(.*\\)"), "." if here else "\\1"
+    body = f"""
+        folder=$(/bin/echo "$*" | /bin/sed -n 's/^{pattern}$/{place}/p')
+        exec /bin/cp {shelf / FILE} "$folder" """
+    script(tmp_path / "bin", client, body)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.chdir(tmp_path)
+    wanted = dataclasses.replace(package(shelf), client=client)
+    assert get(wanted, Path("downloads")) == Path("downloads") / FILE
+    assert (tmp_path / "downloads" / FILE).is_file()
+    (tmp_path / "downloads" / FILE).unlink()
+    (tmp_path / "bin" / client).unlink()
+    with pytest.raises(DataUnavailableError) as raised:
+        get(wanted, tmp_path / "downloads")
+    assert raised.value.cause.endswith(f"{client} is not installed")
+    assert f"a connected machine gets it with `{client} {said.format('.')}`" in raised.value.remedy

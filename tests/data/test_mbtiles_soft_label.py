@@ -293,6 +293,35 @@ def test_values_that_are_no_class_are_told(world):
     assert (parts(dataset[9])[2][0, :5, :7] == 0).all()
 
 
+def test_values_of_another_map_that_are_no_class_are_told_once(world):
+    with rasterio.open(world.others[0], "r+") as file:
+        codes = file.read(1)
+        codes[codes == 2] = 77
+        file.write(codes, 1)
+    dataset = world.dataset()
+    with pytest.warns(UserWarning, match=r"degrees\.tif holds values other than 0 to 3.*: 77$") as told:
+        parts_of_all = [parts(dataset[index]) for index in range(len(dataset))]
+    assert len(told) == 1 < len(parts_of_all)
+
+
+def test_metadata_beside_a_mask_make_the_index_anew(world):
+    whole = len(world.dataset(window_index_cache=world.cache))
+    lone = world.masks / "b.tif"
+    with rasterio.open(lone) as file:
+        classes = np.unique(file.read(1))
+    for code in classes:  # all of one mask's classes become NoData, one after the other
+        with rasterio.open(lone, "r+") as file:
+            codes = file.read(1)
+            codes[codes == code] = classes[0]
+            file.write(codes, 1)
+    assert len(world.dataset(window_index_cache=world.cache)) == whole
+    text = f"<PAMDataset><PAMRasterBand band='1'><NoDataValue>{classes[0]}</NoDataValue></PAMRasterBand></PAMDataset>"
+    (world.masks / "b.tif.aux.xml").write_text(text)
+    with pytest.warns(UserWarning, match="1 masks are left out"):
+        dataset = world.dataset(window_index_cache=world.cache)
+    assert {row["mask_path"] for row in dataset.rows} == {str(world.masks / "a.tif")}
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_read_what_one_process_reads(sample_world, method):
     dataset = sample_world.dataset()

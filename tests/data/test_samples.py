@@ -14,7 +14,8 @@ import pytest
 import rasterio
 
 from coteach.data import samples
-from coteach.data.samples import SAMPLES, default_cache_dir, prepare_nc_landcover, prepare_sample
+from coteach.data.sample_sets import SAMPLES
+from coteach.data.samples import default_cache_dir, prepare_nc_landcover, prepare_sample
 from coteach.errors import DataUnavailableError, MissingExtraError, OptionError
 
 NAME = "nc-landcover"

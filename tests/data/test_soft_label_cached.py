@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import time
+import warnings
 
 import numpy as np
 import pytest
@@ -18,7 +20,12 @@ from torch.utils.data import DataLoader
 from coteach import SoftLabelCachedDataset, build_soft_labels, confidence_weight
 from coteach.errors import OptionError, RasterError, TableError
 from coteach.methods.base import Stream
+from coteach.rasters import fingerprint
+from coteach.rasters.making import making
 from coteach.training.streams import LoaderOptions, make_loader
+
+# the maps hold a few codes that are no class, see Tiles.draw
+pytestmark = pytest.mark.filterwarnings("ignore:.*which do not vote")
 
 CLASSES, NODATA = 4, 255
 KEYS = ["esa_path", "esri_path"]
@@ -171,6 +178,41 @@ def test_what_w_conf_alone_depends_on_leaves_the_cache_alone(tiles):
     assert stamps(tiles.folder / "cache") == made
 
 
+@pytest.mark.filterwarnings("default")
+def test_codes_that_are_no_class_are_told_once(tiles):
+    data_set = tiles.data_set()
+    with pytest.warns(UserWarning, match="which do not vote") as told:
+        parts(data_set[0])
+    assert sorted(str(one.message).split(" holds")[0] for one in told) == [*sorted(KEYS), "mask_path"]
+    assert all("other than 0 to 3, which do not vote: 77 (first in " in str(one.message) for one in told)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for index in range(len(data_set)):  # the other tile has the same codes
+            parts(data_set[index])
+
+
+def test_another_format_makes_the_files_anew(tiles, monkeypatch):
+    parts(tiles.data_set()[0])
+    before = stamps(tiles.folder / "cache")
+    parts(tiles.data_set()[0])
+    assert stamps(tiles.folder / "cache") == before
+    monkeypatch.setattr(fingerprint, "_FORMAT", fingerprint._FORMAT + 1)
+    parts(tiles.data_set()[0])
+    assert all(before[file] != stamp for file, stamp in stamps(tiles.folder / "cache").items())
+
+
+def test_two_tables_that_name_the_same_files_share_the_cache(tiles):
+    parts(tiles.data_set()[0])
+    before = stamps(tiles.folder / "cache")
+    (tiles.folder / "sub").mkdir()
+    rows = [
+        {key: cell if key == "tile_id" else f"../{cell}" for key, cell in row.items()} for row in tiles.rows
+    ]
+    tiles.table = write_sources(tiles.folder / "sub" / "sources.csv", rows)
+    parts(tiles.data_set()[0])
+    assert stamps(tiles.folder / "cache") == before
+
+
 def test_a_changed_map_is_noticed_and_only_its_tile_made_anew(tiles):
     first = tiles.data_set(border_source="argmax")
     before = [parts(first[index]) for index in range(len(first))]
@@ -210,6 +252,34 @@ def test_what_a_killed_process_left_is_harmless(tiles):
     assert_windows_are_those_of(tiles.data_set(), *tiles.built())
     left = sorted(path.name for path in (tiles.folder / "cache").glob(".making*"))
     assert left == [".making.abc"]  # and no other
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_what_was_left_long_ago_is_deleted_unless_somebody_is_at_it(tiles):
+    cache = tiles.folder / "cache"
+    cache.mkdir(parents=True)
+    now = time.time()
+    with making(cache) as used:
+        old, touched = cache / ".making.old", cache / ".making.touched"
+        for left in (old, touched):
+            left.mkdir()
+        for file in (used / "t0.tif", old / "t0.tif", touched / "t0.tif"):
+            file.write_bytes(b"half a f")
+            os.utime(file, (now - 7 * 3600,) * 2)
+        os.utime(touched / "t0.tif", (now - 3600,) * 2)  # somebody was at it an hour ago
+        for left in (used, old, touched):
+            os.utime(left, (now - 7 * 3600,) * 2)
+        sources = tiles.data_set()
+        assert sorted(path.name for path in cache.glob(".making*")) == sorted([used.name, touched.name])
+        assert (used / "t0.tif").read_bytes() == b"half a f"
+    assert_windows_are_those_of(sources, *tiles.built())
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("scale", [[255], {"red": 255}, True, "255", -1, float("nan")])
+def test_an_image_scale_that_is_no_number_is_named(tiles, scale):
+    with pytest.raises(OptionError, match=r"^image_scale: .* is no number"):
+        tiles.data_set(image_scale=scale)
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

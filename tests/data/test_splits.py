@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import itertools
 import random
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,36 @@ def test_every_tile_is_in_one_split_with_all_its_columns(tmp_path):
         "p_soft_path": f"../soft/{number}.tif",
         "note": f"note {number}",
     }
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_killed_run_leaves_no_mixture_of_two_draws(tmp_path, monkeypatch, step):
+    """Killed before the removal of an old table, or before a new one gets its name."""
+    manifest, out = tiles_csv(tmp_path, 20), tmp_path / "out"
+    old = generate_training_csv(manifest, out)
+    new = generate_training_csv(manifest, tmp_path / "other", seed=1)
+    texts = [{split: report.files[split].read_text() for split in SPLITS} for report in (old, new)]
+    left = iter(range(100))
+
+    def killed_at(method):
+        original = getattr(Path, method)
+
+        def stops(path, *args, **options):
+            if Path(*(args or (path,))) in old.files.values() and next(left) == step:
+                raise KeyboardInterrupt
+            return original(path, *args, **options)
+
+        return stops
+
+    for method in ("unlink", "replace"):
+        monkeypatch.setattr(Path, method, killed_at(method))
+    with pytest.raises(KeyboardInterrupt):
+        generate_training_csv(manifest, out, seed=1)
+    monkeypatch.undo()
+    found = {path.stem: path.read_text() for path in out.glob("*.csv")}
+    assert found.items() <= texts[0].items() or found.items() <= texts[1].items()
+    again = generate_training_csv(manifest, out, seed=1)
+    assert {split: again.files[split].read_text() for split in SPLITS} == texts[1]
 
 
 def test_the_draw_ignores_the_order_of_rows_and_follows_the_seed(tmp_path):

@@ -12,8 +12,9 @@ from rasterio.warp import transform as move_points
 
 from coteach.errors import OptionError, RasterError
 from coteach.rasters import embeddings as module
-from coteach.rasters.embeddings import EmbeddingRaster, check_embeddings, embedding_path, read_patch
+from coteach.rasters.embeddings import EmbeddingRaster, check_embeddings, embedding_path
 from coteach.rasters.grid import Grid, Window
+from coteach.rasters.patch_embeddings import read_patch
 
 HEIGHT, WIDTH, BANDS = 12, 14, 3
 SIZE = Window(0, 0, HEIGHT, WIDTH)

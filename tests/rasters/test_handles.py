@@ -160,3 +160,20 @@ def test_where_there_is_data_is_what_gdal_says(tmp_path, kind):
     np.testing.assert_array_equal(seen, expected)
     np.testing.assert_array_equal(found, window.cut(values))
     assert seen.all() == (kind == "none")
+
+
+def test_who_closes_the_oldest_may_find_that_another_thread_did(tmp_path):
+    own = RasterHandles(0)
+    path = raster(tmp_path, 1)
+    close_oldest = own._pop
+
+    def after_another(path=None):
+        if path is None:
+            close_oldest().dataset.close()
+        return close_oldest(path)
+
+    own._pop = after_another
+    for _ in range(2):
+        with own.borrowed(path) as dataset:
+            assert dataset.read(1)[0, 0] == 1
+        assert len(own) == 0

@@ -184,7 +184,7 @@ def test_weights_with_a_scale_and_a_band_of_votes(tmp_path, dtype):
     scale = 1 / 255 if dtype == "uint8" else 1
     if dtype == "float32":
         weights /= 255
-    layout = RasterLayout(SMALL, 2, dtype, scale=scale)
+    layout = RasterLayout(SMALL, 2, dtype, scales=(scale, 1.0))
     with raster_writer(tmp_path / "w.tif", layout, descriptions=["W_conf", "votes"]) as file:
         file.write(np.stack([weights, np.full((4, 3), 4, dtype)]))
     for window in (None, Window(1, 1, 3, 2)):

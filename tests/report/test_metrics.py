@@ -10,8 +10,8 @@ from torchmetrics.functional.classification import (
     multiclass_jaccard_index,
 )
 
-from coteach.errors import InputError
-from coteach.report.metrics import Accuracy, confusion_matrix
+from coteach.errors import InputError, OptionError
+from coteach.report.metrics import Accuracy, confusion_matrix, top_k_accuracy
 
 
 def test_hand_worked_two_classes():
@@ -57,3 +57,30 @@ def test_bad_input(unchecked):
         confusion_matrix(np.zeros(1, int), np.array([2]), 2)
     with pytest.raises(InputError, match="no item"):
         Accuracy.of(np.zeros((2, 2), int))
+
+
+def test_recall_and_balanced_accuracy_by_hand():
+    found = Accuracy.of(np.array([[3, 1, 0], [0, 0, 0], [1, 0, 1]]))
+    np.testing.assert_array_equal(found.recall, [0.75, np.nan, 0.5])
+    assert found.balanced == 0.625
+    told = found.as_dict(["a", "b", "c"])
+    assert told["BA"] == 0.625
+    assert told["recall"] == {"a": 0.75, "b": None, "c": 0.5}
+
+
+def test_top_k_by_a_plain_loop_with_ties_to_the_lowest_code():
+    rng = np.random.default_rng(0)
+    probs = rng.integers(0, 4, (50, 5)).astype(np.float32)  # many ties
+    labels = rng.integers(-1, 5, 50)
+    for k in range(1, 6):
+        hits = [
+            label in sorted(range(5), key=lambda code, row=row: (-row[code], code))[:k]
+            for row, label in zip(probs, labels, strict=True)
+            if label >= 0
+        ]
+        assert top_k_accuracy(labels, probs, k) == sum(hits) / len(hits)
+    for k in (0, 6):
+        with pytest.raises(OptionError, match=f"top-k: {k} of 5 classes; give 1 to 5"):
+            top_k_accuracy(labels, probs, k)
+    with pytest.raises(InputError, match="no item has a reference"):
+        top_k_accuracy(np.full(50, -1), probs, 1)

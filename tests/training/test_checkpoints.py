@@ -58,14 +58,14 @@ def test_a_longer_run_goes_on_as_if_it_had_been_asked_for_at_once(tmp_path):
         assert torch.equal(parts["state_dict"][key], value), key
 
 
-def test_more_steps_go_on_with_the_next_epoch(tmp_path):
+def test_more_steps_go_on_within_the_epoch(tmp_path):
     def asks(steps):
         train(toy_run(tmp_path, "supervised", options={"max_epochs": None, "max_steps": steps}))
 
     asks(4)  # three of the first epoch, one of the second
-    assert (reached(tmp_path)["batches_seen"], reached(tmp_path)["epochs"]) == (4, 2)
+    assert (reached(tmp_path)["batches_seen"], reached(tmp_path)["epochs"]) == (4, 1)
     asks(6)
-    assert (reached(tmp_path)["batches_seen"], reached(tmp_path)["epochs"]) == (6, 3)
+    assert (reached(tmp_path)["batches_seen"], reached(tmp_path)["epochs"]) == (6, 2)
 
 
 class Stops(ToyMaps):

@@ -13,6 +13,7 @@ import yaml
 from toys import ToyMaps, toy_run
 
 from coteach.data.keyed import EpochSampler
+from coteach.report.logs import read_log
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.run import train
 from coteach.training.streams import LoaderOptions
@@ -94,8 +95,9 @@ def test_synchronised_thresholds_are_those_of_the_whole_batch(tmp_path):
 def test_two_processes_resume(tmp_path):
     whole = {"make_network": linear, "options": {"max_epochs": 3, **TWO}}
     train(toy_run(tmp_path / "whole", "supervised", **whole))
-    short = {**whole, "options": {"max_epochs": 1, **TWO}}
-    train(toy_run(tmp_path / "parts", "supervised", **short))
+    for steps in (2, 3):  # at the end of the first epoch, and within the second
+        short = {**whole, "options": {**whole["options"], "max_steps": steps}}
+        train(toy_run(tmp_path / "parts", "supervised", **short))
     train(toy_run(tmp_path / "parts", "supervised", **whole))
     first, second = (
         load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "parts")
@@ -103,6 +105,9 @@ def test_two_processes_resume(tmp_path):
     for key, value in first["state_dict"].items():
         assert torch.equal(second["state_dict"][key], value), key
     assert second["coteach"]["batches_seen"] == 6
+    # the means over the epoch are those of both processes, before and after
+    parts, whole = (read_log(tmp_path / name).figures["train/loss_epoch"] for name in ("parts", "whole"))
+    assert parts == pytest.approx(whole, rel=1e-6)
 
 
 def test_the_command_trains_with_two_processes_and_says_so_once(tmp_path):

@@ -102,8 +102,20 @@ def test_early_stopping_needs_a_validation(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_batch_normalisation_of_several_processes_needs_gpus(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer\.sync_batchnorm: torch has it for GPUs only"):
+        train(toy_run(tmp_path / "run", options={"sync_batchnorm": True}))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
-    "bad", [{"early_stop_patience": 0}, {"early_stop_min_delta": -1.0}, {"log_images": -1}]
+    "bad",
+    [
+        {"early_stop_patience": 0},
+        {"early_stop_min_delta": -1.0},
+        {"log_images": -1},
+        {"checkpoint_every_steps": 0},
+    ],
 )
 def test_options_out_of_range(bad):
     with pytest.raises(ConfigError, match=f"trainer.{next(iter(bad))}"):

@@ -68,8 +68,20 @@ _DEFAULT = "E0,E1,E2-NB,E2,E4,E5,CoT-Curr,CoT-Full"
 @click.option(
     "--lulc-key", "lulc_keys", multiple=True, help="Column of a land-cover map. Repeat it for each map."
 )
-@click.option("--ignore-code", "ignore_codes", type=int, multiple=True, help="A code that means no vote.")
-@click.option("--legend", "legends", metavar="COLUMN=CSV", multiple=True, help="Table code,class of a map.")
+@click.option(
+    "--ignore-code",
+    "ignore_codes",
+    type=int,
+    multiple=True,
+    help="A code that means no vote, and no class in the reference.",
+)
+@click.option(
+    "--legend",
+    "legends",
+    metavar="COLUMN=CSV",
+    multiple=True,
+    help="Table code,class of a map, or of the reference.",
+)
 @click.option(
     "--aef-gcs-dir", type=click.Path(path_type=Path), help="Embeddings by pixel, {tile_id}.tif, for E4-AEF."
 )
@@ -143,8 +155,9 @@ def ablate(
     Exit code: 1 if a variant failed; the others are trained and told nevertheless.
     """
     from coteach.cli.ablate_job import AblationJob, finish, work
-    from coteach.cli.ablate_labels import Sources, Splitting, check_possible
+    from coteach.cli.ablate_labels import check_possible
     from coteach.cli.ablate_runs import base_config
+    from coteach.cli.ablate_sources import Sources, Splitting
     from coteach.cli.build_words import read_legends
     from coteach.cli.variants import choose_variants
 

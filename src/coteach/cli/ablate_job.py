@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from coteach.cli.ablate_labels import Sources, build_label_set, references
+from coteach.cli.ablate_labels import build_label_set
 from coteach.cli.ablate_page import write_page
+from coteach.cli.ablate_references import references
 from coteach.cli.ablate_runs import Failure, epochs_of, run_all, variant_config
+from coteach.cli.ablate_sources import Sources
 from coteach.cli.ablate_table import SPLIT, Comparison, as_dict, border_rows, csv_rows, markdown, text_rows
 from coteach.cli.config import RunConfig
 from coteach.cli.legends import legend_of, trained_on
@@ -21,7 +23,9 @@ from coteach.cli.variant_runs import Result
 from coteach.cli.variants import Variant
 from coteach.errors import CoteachError, IncompleteError
 from coteach.files import write_json
-from coteach.tables import read_table, write_table
+from coteach.tables import write_table
+
+_RESULTS = "ablation.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ class AblationJob:
 
 def work(job: AblationJob) -> Comparison:
     """Build the label sets, train and measure; what fails is told and noted, and the rest goes on."""
-    splits, failures = _build(job)
+    measured = references(job.sources, job.folder)
+    splits, failures = _build(job, measured)
     windowed = job.sources.patch_size is not None
     configs = [
         (
@@ -71,23 +76,26 @@ def work(job: AblationJob) -> Comparison:
             failed=_tell_failure,
             advance=advance,
         )
-    return Comparison(job.variants, results, [*failures, *failed], _class_names(job, configs))
+    return Comparison(job.variants, results, [*failures, *failed], _class_names(job, measured, configs))
 
 
-def _class_names(job: AblationJob, configs: Sequence[tuple[Variant, RunConfig]]) -> list[str]:
+def _class_names(
+    job: AblationJob, measured: Mapping[str, Path], configs: Sequence[tuple[Variant, RunConfig]]
+) -> list[str]:
     """From the configuration, else from the reference or another map that has them."""
-    measured = references(read_table(job.sources.table), job.sources)
     rasters = [next(iter(measured.values())), *(trained_on(configs[0][1]) if configs else ())]
     return list(legend_of(job.base, rasters).names)
 
 
-def _build(job: AblationJob) -> tuple[dict[str, dict[str, Path]], list[Failure]]:
+def _build(
+    job: AblationJob, measured: Mapping[str, Path]
+) -> tuple[dict[str, dict[str, Path]], list[Failure]]:
     """Label set -> split -> table; and the variants whose label set could not be built."""
     splits: dict[str, dict[str, Path]] = {}
     failures = []
     for labels in {variant.labels.name: variant.labels for variant in job.variants}.values():
         try:
-            splits[labels.name] = build_label_set(labels, job.sources, job.folder / "labels")
+            splits[labels.name] = build_label_set(labels, job.sources, job.folder / "labels", measured)
             say(f"labels {labels.name}: {job.folder / 'labels' / labels.name}")
         except CoteachError as error:
             for variant in job.variants:
@@ -119,8 +127,10 @@ def finish(job: AblationJob, comparison: Comparison, *, report: bool) -> None:
         IncompleteError: something failed; all that succeeded is written.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    written = [job.folder / "ablation.json"]
-    write_json(written[0], as_dict(comparison))
+    written: list[Path] = []
+    if comparison.results or not (job.folder / _RESULTS).exists():  # what is there is more than nothing
+        written.append(job.folder / _RESULTS)
+        write_json(written[0], as_dict(comparison))
     if comparison.results:
         say(f"\n{markdown(text_rows(comparison))}\n")
         if comparison.pairs:
@@ -130,7 +140,8 @@ def finish(job: AblationJob, comparison: Comparison, *, report: bool) -> None:
         write_table(written[-1], list(rows[0]), rows)
         if report:
             written += write_page(comparison, job.folder, job.checkpoint, job.allow_target)
-    say(f"written: {', '.join(map(str, written))}")
+    if written:
+        say(f"written: {', '.join(map(str, written))}")
     if comparison.failures:
         lost = dict.fromkeys(failure.variant for failure in comparison.failures)
         cause = f"{', '.join(lost)} failed"

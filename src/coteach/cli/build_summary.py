@@ -77,7 +77,7 @@ def check_complete(sources: Path, report: BuildReport, num_classes: int) -> None
     Raises:
         IncompleteError: they are not.
     """
-    codes = "; ".join(_listed(key, found, num_classes) for key, found in report.unknown.items())
+    codes = codes_in_words(report.unknown, num_classes)
     if report.failures:
         if codes:
             warn(codes)
@@ -90,6 +90,16 @@ def check_complete(sources: Path, report: BuildReport, num_classes: int) -> None
     if codes:
         remedy = "recode them, or name those that mean no vote with --ignore-code; all tiles are built"
         raise IncompleteError(str(sources), codes, remedy)
+
+
+def codes_in_words(unknown: Mapping[str, Mapping[int, int]], num_classes: int) -> str:
+    """The unknown codes of all columns; empty if there are none.
+
+    Args:
+        unknown: column -> code -> pixels.
+        num_classes: C.
+    """
+    return "; ".join(_listed(key, found, num_classes) for key, found in unknown.items())
 
 
 def _listed(key: str, codes: Mapping[int, int], num_classes: int) -> str:

@@ -10,12 +10,13 @@ Node = dict[str, Any]
 
 TABLES = ("input_csv_path", "sources_csv", "windows_csv")
 FILES = ("mbtiles_path", "mask_dir", "mask_paths", "lulc_paths")
+IMAGES = ("root", "images", "labels", "weights")  # of images with one label each
 MADE = ("cache_dir", "window_index_cache")  # by the data set itself: where it keeps what it has worked out
 
 
 def absolute(node: Node) -> Node:
     """A data set's node with paths that mean the same from any working directory."""
-    return _changed(node, (*TABLES, *FILES, *MADE), lambda path: str(path.resolve()))
+    return _changed(node, (*TABLES, *FILES, *IMAGES, *MADE), lambda path: str(path.resolve()))
 
 
 def _changed(node: Node, keys: Sequence[str], change: Callable[[Path], str]) -> Node:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from coteach.cli.config import RunConfig
-from coteach.cli.data_paths import FILES, MADE, TABLES, Node, files_of
+from coteach.cli.data_paths import FILES, IMAGES, MADE, TABLES, Node, files_of
+from coteach.data.image_set import ImageSet
 from coteach.errors import CoteachError
 from coteach.methods.base import Method
 from coteach.rasters.fingerprint import stamps
@@ -26,9 +27,11 @@ from coteach.training.streams import LoaderOptions
 _NOT_OF_TRAINER = {
     "max_epochs",
     "max_steps",
+    "checkpoint_every_steps",
     "accelerator",
     "log_every_n_steps",
     "log_images",
+    "record_history",
     "deterministic",
 }
 _NOT_OF_LOADER = {"num_workers", "pin_memory"}
@@ -79,6 +82,8 @@ def _without(content: Node, left_out: set[str]) -> Node:
 def _data(node: Node, dataset: Any) -> Node:
     """A data set's options; its tables and the rasters it reads by their content, not by where they lie."""
     content = _without(node, _NOT_OF_DATASET)
+    if isinstance(dataset, ImageSet):
+        return _without(content, {*TABLES, *IMAGES}) | {"content": dataset.fingerprint()}
     rasters: dict[str, str] = {}
     for key in TABLES:
         if node.get(key) is None:

@@ -9,12 +9,13 @@ import click
 from click.shell_completion import CompletionItem
 
 from coteach import __version__
-from coteach.cli.output import with_common_options
+from coteach.cli.output import warnings_told, with_common_options
 from coteach.errors import CoteachError
 
 # command -> (module, attribute, one line for --help). The module is imported only when its command runs.
 _COMMANDS = {
     "ablate": ("ablate", "ablate", "All variants on the same labels: built, trained, measured, one table."),
+    "audit": ("audit", "audit", "Which labels of a run look wrong: a table and a gallery."),
     "build-soft-labels": ("soft_labels", "build", "Several label maps -> P_soft and W_conf rasters."),
     "check": ("check", "check", "All that is wrong with a sources table and its files, at once."),
     "completion": ("completion", "completion", "Shell script that completes commands, options and paths."),
@@ -79,7 +80,8 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; exit code 0 only if all of the work was done."""
     debug = "--debug" in (args if args is not None else sys.argv[1:])
     try:
-        cli.main(args=args, prog_name="coteach")
+        with warnings_told():
+            cli.main(args=args, prog_name="coteach")
     except (CoteachError, OSError) as error:  # an OSError names its file and cause by itself
         if debug:
             raise

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
+from typing import TextIO
 
 import click
 
 _KEY = "coteach.verbosity"
+_PACKAGE = Path(__file__).parents[1]
 
 
 class Verbosity(IntEnum):
@@ -39,6 +44,32 @@ def detail(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning to standard error, always."""
     click.echo(f"Warning: {text}", err=True)
+
+
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Print warnings meant for users as ``warn`` does; of those that point to other packages file and line, too."""
+    before = warnings.showwarning
+
+    def tell(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if category is UserWarning:
+            own = _PACKAGE in Path(filename).parents
+            warn(str(message) if own else f"{message} ({filename}:{lineno})")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = tell
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def with_common_options(command: click.Command) -> click.Command:

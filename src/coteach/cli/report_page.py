@@ -15,6 +15,7 @@ from coteach.cli.report_maps import add_prediction, known_rasters, label_view
 from coteach.cli.report_runs import OpenRun, ReportOptions, open_runs
 from coteach.cli.targets import TargetResolver
 from coteach.report.comparison import MeasuredRun, RunStyle
+from coteach.report.figure_sets import IMAGES, MAPS
 from coteach.report.page import Report, render
 from coteach.report.spread import Summary
 from coteach.report.templating import count_text
@@ -75,6 +76,7 @@ def make_report(
             remark=remark,
             warning=_warning(runs, measured),
             images=len(images),
+            figure_set=IMAGES if runs[0].num_images else MAPS,
             summary=summary,
             command=shlex.join(["coteach", *sys.argv[1:]]),
         )
@@ -84,6 +86,15 @@ def make_report(
 def _facts(
     runs: Sequence[OpenRun], measured: Sequence[MeasuredRun], options: ReportOptions
 ) -> list[tuple[str, str]]:
+    counted = count_text(int(measured[0].accuracy.confusion.sum()))
+    if runs[0].num_images:
+        return [
+            ("data set", options.dataset),
+            ("images", count_text(runs[0].num_images)),
+            ("images counted", counted),
+            ("reference", "the data set's labels"),
+            ("checkpoints", options.checkpoint),
+        ]
     windows = sum(len(listed) for listed in runs[0].windows.values())
     images = len(runs[0].windows)
     reference = "argmax of each run's P_soft"
@@ -94,7 +105,7 @@ def _facts(
     return [
         ("data set", options.dataset),
         ("images", f"{count_text(images)} ({count_text(windows)} windows)"),
-        ("pixels counted", count_text(int(measured[0].accuracy.confusion.sum()))),
+        ("pixels counted", counted),
         ("reference", reference),
         ("checkpoints", options.checkpoint),
     ]
@@ -102,11 +113,12 @@ def _facts(
 
 def _warning(runs: Sequence[OpenRun], measured: Sequence[MeasuredRun]) -> str:
     """What makes the runs hard to compare: they are not measured on the same pixels and classes."""
+    items = "images" if runs[0].num_images else "pixels"
     first = measured[0].accuracy.confusion.sum(1)
     for run, other in zip(runs, measured, strict=True):
         if run.windows != runs[0].windows or not np.array_equal(other.accuracy.confusion.sum(1), first):
             return (
-                f"{run.name} is not measured on the pixels and reference classes of {runs[0].name}: figures of such "
+                f"{run.name} is not measured on the {items} and reference classes of {runs[0].name}: figures of such "
                 "runs do not compare. Give them the same data set and --reference."
             )
     return ""

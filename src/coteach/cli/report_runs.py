@@ -8,9 +8,17 @@ from pathlib import Path
 
 from coteach.cli.config import RunConfig, load_config
 from coteach.cli.data_paths import Node
-from coteach.cli.evaluate import check_one_reference, dataset_node, measure, reference_of
+from coteach.cli.evaluate import (
+    check_one_reference,
+    dataset_node,
+    measure,
+    reference_of,
+    refuse_reference,
+)
+from coteach.cli.evaluate_images import measure_images
 from coteach.cli.runs import CONFIG_FILE, load_trained
 from coteach.cli.targets import TargetResolver
+from coteach.data.image_set import ImageSet
 from coteach.data.scene import SceneImage
 from coteach.data.soft_label import SoftLabelDataset
 from coteach.errors import ConfigError
@@ -61,6 +69,7 @@ class OpenRun:
         windows: image -> the windows that are counted in it.
         labels: image -> its soft label; without images whose data set has none.
         references: image -> its reference raster; None is the argmax of P_soft.
+        num_images: images with one label each, which have no windows; 0 for maps.
     """
 
     name: str
@@ -71,17 +80,22 @@ class OpenRun:
     windows: Mapping[Path, list[Window]]
     labels: Mapping[Path, LabelFiles]
     references: Mapping[Path, Path | None]
+    num_images: int = 0
 
     def measured(self, method: Method, options: ReportOptions, resolver: TargetResolver) -> MeasuredRun:
         """Its accuracy, by the counting of ``coteach evaluate``, and all else that is told of it."""
         dataset = resolver.build(self.node, "dataset", options.dataset)
+        if self.num_images:
+            accuracy = measure_images(method, dataset, class_names=self.config.class_names).accuracy
+        else:
+            accuracy = measure(
+                method, dataset, reference=options.reference, reference_key=options.reference_key
+            )
         return MeasuredRun(
             name=self.name,
             folder=self.folder,
             method=self.config.method,
-            accuracy=measure(
-                method, dataset, reference=options.reference, reference_key=options.reference_key
-            ),
+            accuracy=accuracy,
             log=read_log(self.folder),
             state=read_state(self.folder),
             config=(self.folder / CONFIG_FILE).read_text(encoding="utf-8"),
@@ -127,6 +141,9 @@ def open_runs(
         if run.config.num_classes != runs[0].config.num_classes:
             cause = f"has {run.config.num_classes} classes, {runs[0].folder} has {runs[0].config.num_classes}"
             raise ConfigError(str(run.folder), cause, "report runs of the same classes together")
+        if (run.num_images > 0) != (runs[0].num_images > 0):
+            cause = f"one of it and {runs[0].folder} classifies images, the other makes maps"
+            raise ConfigError(str(run.folder), cause, "report runs of one kind together")
     return runs
 
 
@@ -143,7 +160,11 @@ def _open(folder: Path, name: str, options: ReportOptions, resolver: TargetResol
     windows: dict[Path, list[Window]] = {}
     labels: dict[Path, LabelFiles] = {}
     references: dict[Path, Path | None] = {}
-    for index in range(len(dataset)):
+    num_images = 0
+    if isinstance(dataset, ImageSet):
+        refuse_reference(options.reference, options.reference_key)
+        num_images = len(dataset)
+    for index in range(0 if num_images else len(dataset)):
         named, window = dataset.location(index)
         image = named.resolve()  # tables in several folders name the same image differently
         if image not in windows:
@@ -160,6 +181,7 @@ def _open(folder: Path, name: str, options: ReportOptions, resolver: TargetResol
         windows=windows,
         labels=labels,
         references=references,
+        num_images=num_images,
     )
 
 

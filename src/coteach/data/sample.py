@@ -49,14 +49,19 @@ def scale_divisor(
         RasterError: the dtype has no divisor and none was given.
     """
     if image_scale is not None:
-        if not (np.isfinite(image_scale) and image_scale > 0):
+        if not _is_positive(image_scale):
             remedy = "give the value that becomes 1, as 255"
-            raise OptionError("image_scale", f"{image_scale} is no number above 0", remedy)
+            raise OptionError("image_scale", f"{image_scale!r} is no number above 0", remedy)
         return float(image_scale)
     if dtype not in _FULL_SCALE:
         remedy = "give image_scale, the value that becomes 1"
         raise RasterError(str(image), f"{dtype} images have no scale of their own", remedy)
     return _FULL_SCALE[dtype]
+
+
+def _is_positive(value: object) -> bool:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value) and value > 0)  # type: ignore[call-overload, operator]
 
 
 def scale_image(

@@ -10,11 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
+from torch.utils.data import get_worker_info
 
 from coteach.data.embedding_input import ImageScale, check_scale, shown
 from coteach.data.sample import Sample, check_label, scale_divisor
 from coteach.errors import RasterError
 from coteach.rasters.grid import Window
+from coteach.rasters.handles import stay_in_environment
 from coteach.rasters.read import raster_shape, read_image
 from coteach.tables import Table
 
@@ -121,6 +123,8 @@ class SampleReader(ABC):
         Raises:
             RasterError: a file is damaged, or does not fit the others or the window.
         """
+        if get_worker_info() is not None:
+            stay_in_environment()
         if self._kept is None:
             return self._read_row(index)
         if index not in self._kept:

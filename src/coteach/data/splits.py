@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.data.split_units import SPLITS, Patch, assign, blocks_touched, whole_units
 from coteach.errors import OptionError, RasterError, TableError
+from coteach.files import whole_file
 from coteach.tables import Table, path_from, read_table, write_table
 
 UNITS = ("row", "tile", "block")
@@ -113,8 +115,14 @@ def _write(
         columns.update(dict.fromkeys(row))
         rows[split].append(row)
     files = {split: folder / f"{split}.csv" for split in SPLITS}
-    for split, file in files.items():
-        write_table(file, list(columns), rows[split])
+    with ExitStack() as stack:
+        partial = {split: stack.enter_context(whole_file(file)) for split, file in files.items()}
+        for split, file in partial.items():
+            write_table(file, list(columns), rows[split])
+        for (
+            file
+        ) in files.values():  # killed from here on, a table is missing: old and new ones would share pixels
+            file.unlink(missing_ok=True)
     return files, {split: len(rows[split]) for split in SPLITS}
 
 

@@ -194,12 +194,23 @@ def learned_shares(patterns: PatternCounts, num_classes: int, variant: str = "sh
     """
     if variant not in VARIANTS:
         raise OptionError("variant", f"there is no {variant!r}", f"choose {', '.join(VARIANTS)}")
-    voting = int((patterns.codes >= 0).any(axis=0).sum())
+    check_enough(int((patterns.codes >= 0).any(axis=0).sum()))
+    estimate = dawid_skene(patterns, num_classes, shared_errors=variant == "shared-errors")
+    return dataclasses.replace(estimate, variant=variant)
+
+
+def check_enough(voting: int) -> None:
+    """Refuse to learn from too few sources.
+
+    Args:
+        voting: sources that vote, or can at most.
+
+    Raises:
+        OptionError: there are fewer than three.
+    """
     if voting < MIN_SOURCES:
         cause = f"learned from votes, but {voting} of the sources vote; of two nobody can say which one errs"
         raise OptionError("weights", cause, f"give at least {MIN_SOURCES} sources, or equal weights")
-    estimate = dawid_skene(patterns, num_classes, shared_errors=variant == "shared-errors")
-    return dataclasses.replace(estimate, variant=variant)
 
 
 def _weighted_shares(

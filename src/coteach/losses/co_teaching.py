@@ -29,22 +29,12 @@ from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, sof
 from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
+from coteach.selection.forgetting import ForgetEnd, ForgetRate
 from coteach.selection.running import RunningConfidence
-from coteach.selection.schedules import check_share, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import LossTerms, Selection, SoftTarget
 
 RetainBy = Literal["batch", "image", "set"]
-
-
-def _one_a_class(forget_end: float | Sequence[float], num_classes: int) -> tuple[float, ...]:
-    if not isinstance(forget_end, Sequence):
-        return (check_share("forget_end", forget_end, below_one=True),) * num_classes
-    if len(forget_end) != num_classes:
-        raise OptionError(
-            "forget_end", f"{len(forget_end)} rates for {num_classes} classes", "give one a class"
-        )
-    return tuple(check_share("forget_end", rate, below_one=True) for rate in forget_end)
 
 
 class CoTeachingLoss:
@@ -58,7 +48,9 @@ class CoTeachingLoss:
         p_end: share admitted from epoch ``e_warm`` on.
         lambda_reg: weight of the neighbourhood term (eq. 10), the mean over ordered pairs and both networks;
             0 leaves it out.
-        forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class.
+        forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class; ``auto`` takes the noise rate
+            that the losses show, ``auto_by_class`` that of each class (``forget.noise`` is the estimate: call its
+            ``begin_epoch`` before each epoch; it belongs into checkpoints).
         balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
@@ -90,7 +82,7 @@ class CoTeachingLoss:
         p_end: float = 0.95,
         lambda_reg: float = 0.1,
         *,
-        forget_end: float | Sequence[float] = 0.3,
+        forget_end: ForgetEnd = 0.3,
         balance: Literal["batch", "sample"] = "batch",
         mask_key: str = "mask",
         weight_key: str = "w_conf",
@@ -116,9 +108,9 @@ class CoTeachingLoss:
             raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
         self.name = name
         self.num_classes = num_classes
-        self.forget_ends = _one_a_class(forget_end, num_classes)
+        self.forget = ForgetRate(forget_end, e_warm, num_classes)
         self.curriculum = CurriculumScheduler(
-            e_warm, p_start, p_end, forget_end=max(self.forget_ends), seed=seed
+            e_warm, p_start, p_end, forget_end=max(self.forget.ends), seed=seed
         )
         self.lambda_reg = lambda_reg
         self.balance = balance
@@ -187,6 +179,11 @@ class CoTeachingLoss:
         losses_a, losses_b, shared = self._losses(logits_a, logits_b, target, features)
         admitted = self._admit(target)
         label = hard_label(target.probs)
+        if self.forget.noise is not None:
+            mean = (losses_a + losses_b) / 2
+            self.forget.noise.observe(
+                mean, label, target.valid, seed=self.curriculum.seed, step=self.current_step
+            )
         j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
         weight = weighted(target.weight, target.probs, self.class_weights)
         loss_a, loss_b = cross_update(losses_a, losses_b, weight, j_a, j_b, sync=self.sync)
@@ -198,7 +195,7 @@ class CoTeachingLoss:
             shared=shared,
             logs={
                 "retention_rate": self.curriculum.retention_rate(self.current_epoch),
-                "forget_rate": self.curriculum.forget_rate(self.current_epoch),
+                **self.forget.figures(self.current_epoch),
                 **selection_figures(label, target.valid, self.num_classes, admitted.mask, j_a.mask, j_b.mask),
                 "agreement": agreement(logits_a, logits_b, target.valid),
             },
@@ -217,7 +214,7 @@ class CoTeachingLoss:
         self, logits_a: Tensor, logits_b: Tensor, target: SoftTarget, features: Tensor | None
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """The plain losses of both networks, and what they share."""
-        if self.lambda_reg == 0:
+        if self.lambda_reg == 0 or logits_a.ndim == 2:  # images with one label have no neighbours
             losses_a, losses_b = (soft_cross_entropy(z, target.probs) for z in (logits_a, logits_b))
             return losses_a, losses_b, {}
         if features is None:
@@ -268,11 +265,8 @@ class CoTeachingLoss:
 
     def _forget_rate(self, num_groups: int, device: torch.device) -> float | Tensor:
         """The rate of the epoch; a vector of one a group where classes have their own."""
-        if len(set(self.forget_ends)) == 1:
-            return self.curriculum.forget_rate(self.current_epoch)
-        progress = ramp(self.current_epoch, self.curriculum.e_warm, 0.0, 1.0)
-        rates = torch.tensor(self.forget_ends, dtype=torch.float64, device=device) * progress
-        return rates.repeat(num_groups // self.num_classes)
+        rates = self.forget.by_class(self.current_epoch, device)
+        return rates.repeat(num_groups // self.num_classes) if isinstance(rates, Tensor) else rates
 
     def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
         group, num_groups = self._groups(label)

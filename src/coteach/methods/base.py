@@ -21,6 +21,7 @@ from coteach.data.keyed import stable_seed
 from coteach.errors import OptionError
 from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
 from coteach.losses.target import as_soft_target, hard_label
+from coteach.methods.class_recall import MeanClassRecall
 from coteach.types import Batch, LossTerms
 
 _NO_LABEL = -1
@@ -90,6 +91,7 @@ class Step:
 
 
 Scan = Callable[[Stream], Iterable[Batch]]
+Recorder = Callable[[str, Batch, Tensor, int], None]  # network, batch, scores, epoch
 
 
 class Method(nn.Module, ABC):
@@ -123,7 +125,11 @@ class Method(nn.Module, ABC):
                 self.networks[name] = factory()
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:
-        """Before an epoch's streams are asked for: ``scan`` yields batches of the whole training set."""
+        """Before an epoch's streams are asked for: ``scan`` yields batches of the whole training set.
+
+        It is called once an epoch, also where the run was interrupted within it: what it decides belongs in buffers,
+        which checkpoints hold.
+        """
 
     def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- most methods want the same each epoch
         """The streams of this epoch; one shared by all networks unless overridden."""
@@ -166,10 +172,17 @@ class LabelMethod(Method):
     """Base of methods whose items have a label out of ``C`` classes: images, or the pixels of a map.
 
     Args:
-        config: the method's options.
+        config: the method's options; its ``inference``, where it has one, says which networks predict.
+
+    Raises:
+        OptionError: the options are another method's, or ``inference`` is neither.
+
+    Attributes:
+        recorder: is told every network's scores of labelled items; None if nobody listens.
     """
 
     inference: Literal["a", "mean"] = "a"
+    recorder: Recorder | None = None
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -178,6 +191,9 @@ class LabelMethod(Method):
             raise OptionError(
                 self.name, f"config is a {type(config).__name__}", f"give {self.config_type.__name__}"
             )
+        self.inference = getattr(self.config, "inference", self.inference)
+        if self.inference not in ("a", "mean"):
+            raise OptionError("inference", f"{self.inference!r} is unknown", "use 'a' or 'mean'")
         self.num_classes = 0
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
@@ -190,7 +206,20 @@ class LabelMethod(Method):
         step.start_stream(network)
         scores = self.networks[network](batch.inputs)
         assert isinstance(scores, Tensor)
+        self.record(network, batch, scores, step.epoch)
         return scores
+
+    def record(self, network: str, batch: Batch, scores: Tensor, epoch: int) -> None:
+        """Tell the recorder; a method whose scores do not come from ``logits`` calls this once an epoch and item.
+
+        Args:
+            network: whose scores these are.
+            batch: the items, with the labels as they were given.
+            scores: of the first view, ``(B, C, *S)``, of images that are not mixed.
+            epoch: counted from 0.
+        """
+        if self.recorder is not None:
+            self.recorder(network, batch, scores, epoch)
 
     @property
     def predicting(self) -> tuple[str, ...]:
@@ -206,11 +235,15 @@ class LabelMethod(Method):
         return self.network_probs(inputs, self.predicting).mean(0)
 
     def make_metrics(self) -> MetricCollection:
-        """Overall accuracy and mean IoU against the hard labels; items without a label are not counted."""
+        """Overall and balanced accuracy and mean IoU against the hard labels; items without one are not counted."""
         classes = self.num_classes
         overall = MulticlassAccuracy(classes, average="micro", ignore_index=_NO_LABEL)
         return MetricCollection(
-            {"OA": overall, "mIoU": MulticlassJaccardIndex(classes, ignore_index=_NO_LABEL)}
+            {
+                "OA": overall,
+                "BA": MeanClassRecall(classes, ignore_index=_NO_LABEL),
+                "mIoU": MulticlassJaccardIndex(classes, ignore_index=_NO_LABEL),
+            }
         )
 
     def update_metrics(self, metrics: MetricCollection, prediction: Tensor, batch: Batch) -> None:

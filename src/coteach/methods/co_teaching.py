@@ -18,10 +18,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from coteach.errors import OptionError
 from coteach.losses.co_teaching import CoTeachingLoss, RetainBy
 from coteach.losses.target import as_soft_target
-from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
+from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, TaskInfo
 from coteach.types import Batch, LossTerms
 
 
@@ -33,7 +32,8 @@ class CoTeachingConfig:
         e_warm: epochs over which both rates rise.
         p_start: share of the items admitted at epoch 0.
         p_end: share admitted from ``e_warm`` on.
-        forget_end: share of each class left out from ``e_warm`` on; a list gives each class its own.
+        forget_end: share of each class left out from ``e_warm`` on; a list gives each class its own; ``auto`` takes
+            the noise rate that the losses of the epoch before show, ``auto_by_class`` that of each class.
         lambda_reg: weight of the neighbourhood term; 0 leaves it out.
         balance: small-loss share of each class over the ``batch`` or in each ``sample``.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
@@ -49,7 +49,7 @@ class CoTeachingConfig:
     e_warm: float = 20
     p_start: float = 0.5
     p_end: float = 0.95
-    forget_end: float | list[float] = 0.3
+    forget_end: float | list[float] | Literal["auto", "auto_by_class"] = 0.3
     lambda_reg: float = 0.1
     balance: Literal["batch", "sample"] = "batch"
     retain_by: RetainBy = "batch"
@@ -69,9 +69,6 @@ class CoTeaching(LabelMethod):
 
     def __init__(self, config: CoTeachingConfig | None = None) -> None:
         super().__init__(config)
-        if self.config.inference not in ("a", "mean"):
-            raise OptionError("inference", f"{self.config.inference!r} is unknown", "use 'a' or 'mean'")
-        self.inference = self.config.inference
         rates = self.config.forget_end
         # refuses bad options now, not when training starts
         one_a_class = rates if isinstance(rates, list) else self.config.class_weights or [0.0]
@@ -95,12 +92,18 @@ class CoTeaching(LabelMethod):
             class_weights=config.class_weights,
             dice_weight=config.dice_weight,
         )
-        self.running = self.loss.running  # a part of the method, and so of its checkpoints
+        self.running = self.loss.running  # parts of the method, and so of its checkpoints
+        self.noise = self.loss.forget.noise
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks; ties are broken by the run's seed."""
         super().setup(factory, info)
         self._set_loss(info.num_classes, info.seed)
+
+    def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
+        """Estimate the noise from the epoch before, if that is wanted."""
+        if self.noise is not None:
+            self.noise.begin_epoch(epoch)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """One term a network, and L_reg shared by both."""

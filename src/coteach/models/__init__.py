@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coteach.models.cnn import CNN
 from coteach.models.small_fcn import SmallFCN
+from coteach.models.small_mobilenet import SmallMobileNet
 
-__all__ = ["SmallFCN"]
+__all__ = ["CNN", "SmallFCN", "SmallMobileNet"]

@@ -8,22 +8,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from coteach.errors import RasterError
 from coteach.labels.embeddings import patch_agreement
 from coteach.labels.fusion import Fusion
 from coteach.labels.patterns import PatternCounts
 from coteach.labels.reliability import learned_shares
 from coteach.rasters.check import check_rows
 from coteach.rasters.check_source import RowRules
-from coteach.rasters.embeddings import check_embeddings, embedding_path, read_patch
+from coteach.rasters.embeddings import check_embeddings
 from coteach.rasters.failures import FAILURES
 from coteach.rasters.findings import Finding
 from coteach.rasters.manifest import MANIFEST, PATCHES, BuildReport, write_tables
 from coteach.rasters.needs import Needs, most_needed
 from coteach.rasters.options import BuildOptions, check_workers
+from coteach.rasters.patch_embeddings import read_patches
 from coteach.rasters.pool import LOCAL, Progress, check_scheduler, run_tasks, silent
 from coteach.rasters.sources import Row, Tile, read_rows, unused_columns
-from coteach.rasters.tile import COUNTS, TileResult, TileTask, build_tile, count_tile, died
-from coteach.rasters.tile_files import P_SOFT, RECORDS, W_CONF
+from coteach.rasters.tile import COUNTS, TileResult, TileTask, build_tile, count_tile, died, failed
+from coteach.rasters.tile_files import P_SOFT, RECORDS, W_CONF, p_soft_path, w_conf_path
 from coteach.rasters.write import writable
 from coteach.tables import read_table
 
@@ -81,7 +83,8 @@ def build_soft_labels(
         image_key: column of the image, the reference grid.
         mask_key: column of the cartographic mask, which votes like the others; None uses none.
         lulc_keys: columns of the other label maps.
-        patch_size: side in pixels; the manifest then lists patches, those at the edge shifted inward.
+        patch_size: side in pixels; the manifest then lists patches, those at the edge shifted inward. A manifest of the
+            other kind, of an earlier build, is removed.
         stride: pixels from one patch to the next; ``patch_size`` if None.
         ignore_codes: codes outside 0 to C - 1 that are known to mean no vote; the report leaves them out.
         source_weights: column -> what its vote counts, 1 if not named. P_soft is then the share of the weight.
@@ -180,8 +183,9 @@ class _Build:
     def __init__(
         self, options: BuildOptions, folder: Path, max_workers: int, scheduler: str, progress: Progress
     ) -> None:
-        self._options = options
-        self._folder = folder
+        # the workers of a cluster have working directories of their own
+        self._options = options if scheduler in LOCAL else options.absolute()
+        self._folder = folder if scheduler in LOCAL else folder.absolute()
         self._max_workers = max_workers
         self._scheduler = scheduler
         self._progress = progress
@@ -189,6 +193,8 @@ class _Build:
     def run(self, tiles: Sequence[Tile]) -> tuple[dict[str, TileResult], Fusion]:
         """Make all tiles; tile_id -> what became of it, and how votes became shares."""
         options = self._options
+        if self._scheduler not in LOCAL:
+            tiles = [tile.absolute() for tile in tiles]
         fusion = Fusion(options.num_classes, options.vote_weights)
         counted: dict[str, TileResult] = {}
         if options.weights == "learned" or options.patch_embeddings is not None:
@@ -203,14 +209,28 @@ class _Build:
         if options.weights == "learned" and patterns:
             learned = learned_shares(PatternCounts.merged(list(patterns.values())), options.num_classes)
             fusion = replace(fusion, learned=learned)
-        by_patch = self._agreement_of_patches(fusion, patterns)
-        good = [tile for tile in tiles if tile.tile_id in patterns or not counted]
+        by_patch, unfit = self._agreement_of_patches(fusion, patterns)
+        counted |= unfit
+        good = [
+            tile for tile in tiles if (tile.tile_id in patterns or not counted) and tile.tile_id not in unfit
+        ]
         built = self._over(
             [TileTask(tile, by_patch.get(tile.tile_id)) for tile in good],
             partial(build_tile, options=options, fusion=fusion, output_dir=self._folder),
             "tiles",
         )
-        return counted | built, fusion
+        seen = {tile: self._seen(result) for tile, result in built.items()}
+        return counted | seen, fusion
+
+    def _seen(self, result: TileResult) -> TileResult:
+        """The same; a failure if its files are not on this computer."""
+        files = (p_soft_path(self._folder, result.tile_id), w_conf_path(self._folder, result.tile_id))
+        lost = next((file for file in files if not file.is_file()), None)
+        if result.figures is None or lost is None:
+            return result
+        cause = f"was made, but {lost} is not there"
+        remedy = "give an --output-dir on a disk that all workers and this computer share"
+        return failed(result.tile_id, RasterError(result.tile_id, cause, remedy))
 
     def _over(
         self, tasks: Sequence[TileTask], work: Callable[..., TileResult], label: str
@@ -246,14 +266,15 @@ class _Build:
 
     def _agreement_of_patches(
         self, fusion: Fusion, patterns: Mapping[str, PatternCounts]
-    ) -> Mapping[str, float]:
+    ) -> tuple[Mapping[str, float], dict[str, TileResult]]:
+        """How well each tile's embedding agrees with its class; and the tiles whose embedding cannot be used."""
         folder = self._options.patch_embeddings
         if folder is None:
-            return {}
-        files = {tile: embedding_path(folder, tile, "hf") for tile in patterns}
-        vectors = {tile: read_patch(file) for tile, file in files.items() if file.is_file()}
+            return {}, {}
+        vectors, unfit = read_patches(folder, list(patterns))
         dominant = {tile: fusion.dominant(counts) for tile, counts in patterns.items()}
-        return patch_agreement(vectors, {tile: code for tile, code in dominant.items() if code is not None})
+        classes = {tile: code for tile, code in dominant.items() if code is not None}
+        return patch_agreement(vectors, classes), {tile: failed(tile, error) for tile, error in unfit.items()}
 
 
 def _prepare(folder: Path) -> None:
@@ -263,5 +284,5 @@ def _prepare(folder: Path) -> None:
         for partial_file in (folder / name).glob(".*.part"):
             partial_file.unlink()
     for table in (MANIFEST, PATCHES, FAILURES):
-        for partial_file in folder.glob(f".{table}.*.part"):
+        for partial_file in folder.glob(f".*{table}.*.part"):
             partial_file.unlink()

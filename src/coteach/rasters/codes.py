@@ -59,7 +59,12 @@ class CodeMeaning:
 
 
 def read_codes(
-    path: Path, grid: Grid, num_classes: int, *, unknown: Counter[int] | None = None
+    path: Path,
+    grid: Grid,
+    num_classes: int,
+    *,
+    legend: Mapping[int, int] | None = None,
+    unknown: Counter[int] | None = None,
 ) -> Int16[np.ndarray, "h w"]:
     """The class codes of a label map, by nearest neighbour: that of the pixel which holds the centre.
 
@@ -69,7 +74,9 @@ def read_codes(
         path: a raster with one band of whole numbers, of any dtype, CRS and resolution.
         grid: the image's.
         num_classes: C.
-        unknown: code -> pixels; the codes outside ``0 .. C-1`` that the image's pixels meet are added.
+        legend: code -> class, or :data:`~coteach.labels.votes.NO_VOTE`; without one the codes 0 to C - 1 are the
+            classes.
+        unknown: code -> pixels; the codes that the image's pixels meet and that are no class are added.
 
     Returns:
         ``(h, w)`` codes; :data:`~coteach.labels.votes.NO_VOTE` where the map has NoData, NaN, a masked pixel or an
@@ -86,7 +93,7 @@ def read_codes(
     codes = np.empty((grid.height, grid.width), np.int16)
     with opened(path) as dataset:
         checked_grid(dataset, label_map_rules())
-        label_map = LabelMap(path, dataset, grid, CodeMeaning(num_classes))
+        label_map = LabelMap(path, dataset, grid, CodeMeaning(num_classes, legend))
         for window in grid.strips(_STRIP):
             window.cut(codes)[:] = label_map.votes(window)
     if not label_map.reached:

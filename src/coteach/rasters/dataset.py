@@ -99,6 +99,11 @@ def reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)  # without the file's name, which is said already
 
 
+def sidecars(path: Path) -> list[Path]:
+    """Where GDAL looks for what else there is to say of a raster: its mask, its metadata and its overviews."""
+    return [Path(f"{path}{suffix}") for suffix in (".msk", ".aux.xml", ".ovr")]
+
+
 def files_behind(path: Path) -> list[Path]:
     """All files that reading a raster may touch: itself, its masks and headers, and a VRT's parts, of any depth.
 
@@ -112,4 +117,7 @@ def files_behind(path: Path) -> list[Path]:
             names = [Path(name) for name in dataset.files]
         unseen += [name for name in names if name.suffix.lower() == ".vrt" and name not in found]
         found.update(dict.fromkeys(names, True))
+        # a VRT lists its parts, and not what lies beside them
+        beside = (side for name in names for side in sidecars(name))
+        found.update((side, True) for side in beside if side.is_file())
     return list(found)

@@ -18,7 +18,7 @@ from coteach.errors import OptionError, RasterError
 from coteach.labels.embeddings import check_resampling, group_sums, unit
 from coteach.rasters.dataset import check_whole, open_raster, translated
 from coteach.rasters.embedding_grids import bounds, cut, has_room, same_grid
-from coteach.rasters.embedding_values import StoredVectors, check_dtypes, vectors_of
+from coteach.rasters.embedding_values import StoredVectors
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.overlap import coverage, laid_over
 
@@ -197,33 +197,3 @@ def check_embeddings(folder: Path, tile_ids: Sequence[str], source: str) -> None
         if any(embedding_path(folder, tile, other).is_file() for tile in tile_ids):
             raise OptionError(thing, cause, f"its files are those of --aef-source {other}")
     raise OptionError(thing, cause, "name files by the tile_id of the sources table")
-
-
-def read_patch(path: Path) -> Float32[np.ndarray, " b"]:
-    """The vector of a tile.
-
-    Args:
-        path: a ``.npy`` file of one vector, ``(b,)`` or ``(1, b)``: int8 as AlphaEarth has it, or floats.
-
-    Returns:
-        ``(b,)`` of any length.
-
-    Raises:
-        RasterError: the file is missing or damaged, or holds no vector, or one of NaN or zeros.
-    """
-    thing, remedy = str(path), "download it again, or leave the file out for this tile"
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise RasterError(thing, "does not exist", remedy) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise RasterError(thing, f"cannot be read ({error})", remedy) from error
-    if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or not values.size:
-        raise RasterError(thing, "holds no vector", remedy)
-    if values.ndim == 2 and len(values) != 1:
-        raise RasterError(thing, f"holds {len(values)} x {values.shape[1]} numbers, not one vector", remedy)
-    check_dtypes(thing, [values.dtype.name])
-    vector = vectors_of(thing, values.reshape(-1, 1))[:, 0]
-    if not np.isfinite(vector).all() or not vector.any():
-        raise RasterError(thing, "holds NoData, NaN or nothing but zeros", remedy)
-    return vector

@@ -10,7 +10,15 @@ from typing import Any
 
 from coteach.files import write_text
 
-_FORMAT = 3  # raised when the same inputs give other rasters, or this file other fields
+_FORMAT = 4  # raised when the same inputs give other rasters, or this file other fields
+
+
+def standard(file: Path) -> Path:
+    """One spelling of a path, however its folder is reached; a link in the last place keeps its own name.
+
+    Of links to folders the targets count: one that leads elsewhere from now on gives another path.
+    """
+    return file.parent.resolve() / file.name
 
 
 def stamps(files: Iterable[Path]) -> dict[str, list[int] | None]:
@@ -36,7 +44,7 @@ def read_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Path
     """
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        same = kept["made_of"] == _plain(made_of) and kept["outputs"] == _stamps_in_order(outputs)
+        same = kept["made_of"] == plain(made_of) and kept["outputs"] == _stamps_in_order(outputs)
         return kept["result"] if same and None not in kept["outputs"] else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
@@ -52,7 +60,7 @@ def write_record(record: Path, made_of: Mapping[str, Any], outputs: Iterable[Pat
         result: anything that JSON holds.
     """
     record.parent.mkdir(parents=True, exist_ok=True)
-    content = {"made_of": _plain(made_of), "outputs": _stamps_in_order(outputs), "result": result}
+    content = {"made_of": plain(made_of), "outputs": _stamps_in_order(outputs), "result": result}
     write_text(record, json.dumps(content, indent=1) + "\n")
 
 
@@ -77,6 +85,6 @@ def _digest(file: Path) -> str | None:
         return None
 
 
-def _plain(made_of: Mapping[str, Any]) -> Any:
-    """As it comes back from JSON, to be compared."""
+def plain(made_of: Mapping[str, Any]) -> Any:
+    """As it comes back from JSON, to be compared; with the number of the format, which decides as well."""
     return json.loads(json.dumps({"format": _FORMAT, **made_of}))

@@ -12,7 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ class RasterHandles:
         """
         handle = self._taken(path)
         try:
-            with rasterio.Env(**GDAL_OPTIONS), translated(str(path)):
+            with _environment(), translated(str(path)):
                 yield handle.dataset
         except BaseException:
             handle.dataset.close()
@@ -87,10 +87,10 @@ class RasterHandles:
     def _pop(self, path: Path | None = None) -> _Handle | None:
         """Take an idle handle of a file, or of that which was not used for longest."""
         with self._lock:
-            if path is None:
-                path = next(iter(self._idle))
-            handles = self._idle.get(path)
-            if handles is None:
+            if path is None:  # another thread may have taken the last one
+                path = next(iter(self._idle), None)
+            handles = None if path is None else self._idle.get(path)
+            if path is None or handles is None:
                 return None
             handle = handles.pop()
             self._count -= 1
@@ -126,6 +126,17 @@ def kept_open(path: Path) -> Iterator[DatasetReader]:
         yield dataset
 
 
+def stay_in_environment() -> None:
+    """Keep GDAL's environment for the rest of this thread: to enter and leave it takes a tenth of the time of a read.
+
+    For processes that do nothing but load, as it is in force for all else that the thread does with rasterio.
+    """
+    if not _lasts():
+        _lasting.environment = rasterio.Env(**GDAL_OPTIONS)
+        _lasting.environment.__enter__()
+        _lasting.process = os.getpid()
+
+
 def limit_open_files(limit: int) -> None:
     """Say how many rasters this process keeps open from now on; 0 opens a file for every read.
 
@@ -135,6 +146,17 @@ def limit_open_files(limit: int) -> None:
     global _current
     before, _current = _handles(), RasterHandles(limit)
     before.close()
+
+
+_lasting = threading.local()
+
+
+def _lasts() -> bool:
+    return getattr(_lasting, "process", None) == os.getpid()
+
+
+def _environment() -> AbstractContextManager[object]:
+    return nullcontext() if _lasts() else rasterio.Env(**GDAL_OPTIONS)
 
 
 _current = RasterHandles()

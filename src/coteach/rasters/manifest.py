@@ -116,6 +116,8 @@ def write_tables(
         tiles.append(BuiltTile(row.tile_id, row.image, p_soft, w_conf, result.figures))
         manifest += _manifest_rows(folder, tiles[-1], options)
     file = folder / (MANIFEST if options.patch_size is None else PATCHES)
+    # that of another build lists what may not be there any more
+    (folder / (PATCHES if options.patch_size is None else MANIFEST)).unlink(missing_ok=True)
     write_table(file, _COLUMNS + (() if options.patch_size is None else _WINDOW_COLUMNS), manifest)
     write_failures(folder / FAILURES, failures)
     return _report(file, done, tiles, failures, unused, options, fusion)

@@ -6,7 +6,9 @@ mask's whole tile (the range of the entropy) is known beforehand, and the mask i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,15 +72,23 @@ class MaskLabels:
     Args:
         num_classes: C; the codes of all maps are 0 to C - 1, others do not vote.
         weights: how W_conf is made; None gives weight 1 to every pixel with a vote.
+        legends: map -> value -> class, for maps whose values are no classes.
 
     Raises:
         OptionError: ``num_classes`` is out of range.
     """
 
-    def __init__(self, num_classes: int, weights: WeightOptions | None) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        weights: WeightOptions | None,
+        legends: Mapping[Path, Mapping[int, int]] | None = None,
+    ) -> None:
         check_num_classes(num_classes)
         self._meaning = CodeMeaning(num_classes)
+        self._legends = {path: CodeMeaning(num_classes, legend) for path, legend in (legends or {}).items()}
         self._weights = weights
+        self._told: set[tuple[Path, int]] = set()
 
     def read(
         self, tile: MaskTile, window: Window
@@ -100,7 +110,7 @@ class MaskLabels:
         halo = halo_of(self._weights.border_radius) if self._weights is not None and bordered else 0
         around, inner = padded(window, halo, tile.grid.height, tile.grid.width)
         mask = self.votes(tile.mask, tile.grid, around)
-        others = [self.votes(path, tile.grid, window) for path in tile.others]
+        others = [self._other_votes(path, tile.grid, window) for path in tile.others]
         p_soft, votes = vote_shares(np.stack([inner.cut(mask), *others]), self._meaning.num_classes)
         voted = np.asarray(votes > 0)
         if self._weights is None:
@@ -113,8 +123,29 @@ class MaskLabels:
 
     def votes(self, path: Path, grid: Grid, window: Window) -> Int16[np.ndarray, "h w"]:
         """What a map votes for on a part of a grid; see :meth:`~coteach.rasters.codes.LabelMap.votes`."""
+        return self._voted(path, grid, window)[0]
+
+    def _other_votes(self, path: Path, grid: Grid, window: Window) -> Int16[np.ndarray, "h w"]:
+        """The same of a map beside the mask; warns of codes that are no class when it first meets them."""
+        votes, unknown = self._voted(path, grid, window)
+        new = sorted(code for code in unknown if (path, code) not in self._told)
+        self._told.update((path, code) for code in new)
+        if new:
+            known = (
+                "those of its legend" if path in self._legends else f"0 to {self._meaning.num_classes - 1}"
+            )
+            warnings.warn(
+                f"{path} holds values other than {known}, which do not vote: " + ", ".join(map(str, new)),
+                stacklevel=3,
+            )
+        return votes
+
+    def _voted(
+        self, path: Path, grid: Grid, window: Window
+    ) -> tuple[Int16[np.ndarray, "h w"], AbstractSet[int]]:
         with kept_open(path) as dataset:
-            return LabelMap(path, dataset, grid, self._meaning).votes(window)
+            label_map = LabelMap(path, dataset, grid, self._legends.get(path, self._meaning))
+            return label_map.votes(window), label_map.unknown.keys()
 
     def p_soft(
         self, paths: Sequence[Path], grid: Grid, window: Window

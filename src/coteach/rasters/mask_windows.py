@@ -14,8 +14,8 @@ from coteach.labels.confidence import entropy_range
 from coteach.labels.votes import NO_VOTE
 from coteach.rasters.blocks import blocks
 from coteach.rasters.codes import CodeMeaning, LabelMap
-from coteach.rasters.dataset import files_behind, opened
-from coteach.rasters.fingerprint import read_record, stamps, write_record
+from coteach.rasters.dataset import files_behind, opened, sidecars
+from coteach.rasters.fingerprint import read_record, stamps, standard, write_record
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.mask_labels import MaskLabels
 from coteach.rasters.overlap import coverage
@@ -37,6 +37,8 @@ class WindowPlan:
         patch_size: height and width in pixels of the mask.
         stride: pixels from one window to the next, down and across.
         ranged: whether the range of the entropy of each mask's tile is needed.
+        legends: of each of the other maps, value -> class; None where its values are the classes. Empty for none.
+        listed: place in ``masks`` -> first row and column of each window; None takes all there are.
     """
 
     image: Path
@@ -46,19 +48,29 @@ class WindowPlan:
     patch_size: tuple[int, int]
     stride: tuple[int, int]
     ranged: bool
+    legends: tuple[Mapping[int, int] | None, ...] = ()
+    listed: Mapping[int, tuple[tuple[int, int], ...]] | None = None
 
     def recipe(self) -> dict[str, Any]:
         """All that decides the result, as JSON has it."""
         return {
-            "image": str(self.image.absolute()),
-            "masks": [str(mask.absolute()) for mask in self.masks],
-            "others": [str(other.absolute()) for other in self.others],
+            "image": str(standard(self.image)),
+            "masks": [str(standard(mask)) for mask in self.masks],
+            "others": [str(standard(other)) for other in self.others],
             "num_classes": self.num_classes,
             "patch_size": self.patch_size,
             "stride": self.stride,
             "ranged": self.ranged,
+            "legends": [legend and sorted(legend.items()) for legend in self.legends],
+            "listed": self.listed and sorted(self.listed.items()),
             "files": stamps(_files((self.image, *self.masks, *self.others))),
         }
+
+    @property
+    def meanings(self) -> dict[Path, Mapping[int, int]]:
+        """The legends by map."""
+        pairs = zip(self.others, self.legends, strict=False)
+        return {path: legend for path, legend in pairs if legend is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +124,14 @@ class _Survey:
 
     def __init__(self, plan: WindowPlan) -> None:
         self._plan = plan
-        self._labels = MaskLabels(plan.num_classes, None)
+        self._labels = MaskLabels(plan.num_classes, None, plan.meanings)
         self._image = Grid.of(plan.image)
         self._others = [_map_grid(path) for path in plan.others]
         self._strange: set[int] = set()
 
     def run(self) -> list[MaskWindows]:
-        looked = [self._look(place) for place in range(len(self._plan.masks))]
+        asked = range(len(self._plan.masks)) if self._plan.listed is None else self._plan.listed
+        looked = [self._look(place) for place in asked]
         for place, path in enumerate(self._plan.others):
             if not any(place in one.others for one in looked):
                 remedy = "give a raster that covers them, or leave it out"
@@ -138,7 +151,7 @@ class _Survey:
             mask = LabelMap(path, dataset, grid, CodeMeaning(plan.num_classes))
             offsets = tuple(
                 (window.row_off, window.col_off)
-                for window in self._on_image(grid)
+                for window in self._on_image(place, grid)
                 if (mask.votes(window) != NO_VOTE).any()
             )
             self._strange.update(mask.unknown)
@@ -148,21 +161,27 @@ class _Survey:
         ranged = self._entropy_range(path, grid, others) if plan.ranged and offsets else None
         return MaskWindows(place, others, offsets, ranged)
 
-    def _on_image(self, grid: Grid) -> Iterator[Window]:
+    def _on_image(self, place: int, grid: Grid) -> Iterator[Window]:
         """The windows of a mask that lie on the image."""
         plan = self._plan
         if not _overlaps(plan.image, grid, self._image):
             return
-        down, across = (
-            window_starts(extent, size, stride)
-            for extent, size, stride in zip(
-                (grid.height, grid.width), plan.patch_size, plan.stride, strict=True
-            )
-        )
-        for row, col in product(down, across):
+        for row, col in self._offsets(place, grid):
             window = Window(row, col, *plan.patch_size)
             if _overlaps(plan.image, grid.part(window), self._image):
                 yield window
+
+    def _offsets(self, place: int, grid: Grid) -> Iterable[tuple[int, int]]:
+        """First row and column of each window of a mask: as they are listed, else side by side."""
+        plan, shape = self._plan, (grid.height, grid.width)
+        if plan.listed is None:
+            down, across = map(window_starts, shape, plan.patch_size, plan.stride)
+            return product(down, across)
+        for row, col in plan.listed[place]:
+            if row + plan.patch_size[0] > shape[0] or col + plan.patch_size[1] > shape[1]:
+                cause = f"the window at row {row} and column {col} leaves its {shape[0]} x {shape[1]} pixels"
+                raise RasterError(str(plan.masks[place]), cause, "correct windows_csv")
+        return plan.listed[place]
 
     def _entropy_range(self, mask: Path, grid: Grid, others: tuple[int, ...]) -> tuple[float, float]:
         """Least and greatest entropy of P_soft over the pixels of a mask's tile that have a vote, in nats."""
@@ -220,8 +239,8 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     """The files and what lies beside them. Only VRTs are opened for it: there may be many thousands of masks."""
     found: dict[Path, None] = {}
     for path in paths:
-        behind = files_behind(path) if path.suffix.lower() == ".vrt" else [path, Path(f"{path}.msk")]
-        found.update(dict.fromkeys(file.absolute() for file in behind))
+        behind = files_behind(path) if path.suffix.lower() == ".vrt" else [path, *sidecars(path)]
+        found.update(dict.fromkeys(standard(file) for file in behind))
     return list(found)
 
 

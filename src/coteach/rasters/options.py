@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from coteach.errors import OptionError
 from coteach.labels.borders import check_radius
 from coteach.labels.confidence import WeightShares, check_entropy_norm, weight_shares
 from coteach.labels.embeddings import check_resampling
+from coteach.labels.reliability import check_enough
 from coteach.labels.votes import check_num_classes, check_weights
+from coteach.rasters.code_legend import check_legend
 from coteach.rasters.codes import CodeMeaning
 
 BORDER_SOURCES = ("auto", "mask", "argmax")
@@ -66,6 +68,8 @@ class BuildOptions:
         _check_choice("fingerprint", self.fingerprint, FINGERPRINTS)
         self._check_embeddings()
         self._check_keys()
+        for key, legend in self.legends.items():
+            check_legend(key, legend, self.num_classes)
         self._check_weights()
         self._check_sizes()
 
@@ -96,12 +100,17 @@ class BuildOptions:
         """The folder of embeddings a tile, if they count."""
         return self.aef_embeddings_dir if self.beta > 0 and self.aef_source == "hf" else None
 
+    def absolute(self) -> BuildOptions:
+        """The same for a process with another working directory."""
+        folder = self.aef_embeddings_dir
+        return self if folder is None else replace(self, aef_embeddings_dir=folder.absolute())
+
     def meaning(self, key: str) -> CodeMeaning:
         """What the values of a source mean."""
         return CodeMeaning(self.num_classes, self.legends.get(key))
 
     def recipe(self) -> dict[str, Any]:
-        """The options that a tile's rasters depend on, as JSON has them; but for what belongs to one source."""
+        """The options that a tile's rasters depend on, as JSON has them; but for what belongs to one source or border."""
         recipe: dict[str, Any] = {
             "num_classes": self.num_classes,
             "shares": list(self.shares),
@@ -110,8 +119,6 @@ class BuildOptions:
             "cog": self.cog,
             "entropy_norm": self.entropy_norm,
         }
-        if self.use_border:
-            recipe |= {"border_source": self.border_source, "border_radius": self.border_radius}
         if self.beta > 0:
             recipe |= {"aef_source": self.aef_source, "aef_resampling": self.aef_resampling}
         return recipe
@@ -145,6 +152,8 @@ class BuildOptions:
         if self.source_weights and self.weights == "learned":
             remedy = "leave out --source-weight, or --weights learned"
             raise OptionError("source_weights", "are given, and to be learned as well", remedy)
+        if self.weights == "learned":
+            check_enough(len(self.source_keys))
         if self.vote_weights is not None:
             check_weights(self.vote_weights, len(self.source_keys))
 

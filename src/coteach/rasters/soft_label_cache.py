@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,19 +31,21 @@ from coteach.labels.few_votes import MOST, FewVotes
 from coteach.labels.fusion import Fusion
 from coteach.labels.votes import argmax_codes
 from coteach.rasters.border_distances import FURTHEST_TAG, Codes, write_distances
+from coteach.rasters.fingerprint import plain
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.handles import kept_open
+from coteach.rasters.making import making, sweep
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.read import read_image, read_soft_label
 from coteach.rasters.sources import Tile
-from coteach.rasters.tile import TileTask, build_tile, job_of, recipe_of
+from coteach.rasters.tile import TileTask, build_tile, job_of
 from coteach.rasters.tile_files import p_soft_path
 from coteach.rasters.tile_passes import TileJob
+from coteach.rasters.tile_recipe import recipe_of
 from coteach.rasters.tile_sources import TileSources
 
 MADE_OF_TAG = "SOFT_LABEL_MADE_OF"
 ENTROPY_TAG = "SOFT_LABEL_ENTROPY"  # least and greatest, in nats
-_MAKING = ".making."
 
 
 class SoftLabelCache:
@@ -75,8 +77,10 @@ class SoftLabelCache:
         few = exact and len(options.source_keys) <= MOST
         self._entropy = FewVotes(len(options.source_keys)).entropy if few else entropy
         self._made_of: dict[str, str] = {}
+        self._told: dict[str, set[int]] = {}
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            sweep(folder)
 
     def read(
         self, tile: Tile, window: Window
@@ -130,10 +134,24 @@ class SoftLabelCache:
             thing, _, cause = result.error.partition(": ")
             cause, _, remedy = cause.rpartition("; ")
             raise RasterError(thing, cause, remedy)
+        self._tell_unknown(tile, result.figures.unknown)
         shares, votes = self._fusion.shares(result.figures.patterns.codes)
         low, high = entropy_range(shares, votes > 0)
         with rasterio.open(p_soft_path(folder, tile.tile_id), "r+") as dataset:
             dataset.update_tags(**{MADE_OF_TAG: made_of, ENTROPY_TAG: f"{low!r} {high!r}"})
+
+    def _tell_unknown(self, tile: Tile, unknown: Mapping[str, Mapping[str, int]]) -> None:
+        """Warn of codes that are no class when a process first meets them in a column."""
+        for key, codes in unknown.items():
+            told = self._told.setdefault(key, set())
+            new = sorted(set(map(int, codes)) - told)
+            told.update(new)
+            if new:
+                warnings.warn(
+                    f"{key} holds codes other than 0 to {self._options.num_classes - 1}, which do not vote: "
+                    f"{', '.join(map(str, new))} (first in {tile.sources[key]}); a legend says what they mean",
+                    stacklevel=2,
+                )
 
     def _by_border(self, job: TileJob, window: Window) -> Float32[np.ndarray, "h w"]:
         """The border's part of W_conf; a distance to the mask's is divided by the radius, else by the largest."""
@@ -174,14 +192,14 @@ class SoftLabelCache:
     @contextmanager
     def _making(self) -> Iterator[Path]:
         """A folder to make files in, on the same disk; one that a killed process left is never looked at."""
-        with _writable(self._folder), tempfile.TemporaryDirectory(dir=self._folder, prefix=_MAKING) as made:
-            yield Path(made)
+        with _writable(self._folder), making(self._folder) as made:
+            yield made
 
     def _fingerprint(self, tile: Tile) -> str:
         """What a tile is made of, as its files were when this process first asked."""
         if tile.tile_id not in self._made_of:
             made_of = recipe_of(TileJob(tile, self._kept, self._fusion, border=None))
-            text = json.dumps(made_of, sort_keys=True)
+            text = json.dumps(plain(made_of), sort_keys=True)
             self._made_of[tile.tile_id] = hashlib.sha256(text.encode()).hexdigest()
         return self._made_of[tile.tile_id]
 

@@ -30,6 +30,11 @@ class Tile:
     image: Path
     sources: dict[str, Path]
 
+    def absolute(self) -> Tile:
+        """The same for a process with another working directory."""
+        sources = {key: path.absolute() for key, path in self.sources.items()}
+        return Tile(self.tile_id, self.image.absolute(), sources)
+
 
 @dataclass(frozen=True, slots=True)
 class BadRow:

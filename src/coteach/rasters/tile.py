@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +14,8 @@ import rasterio
 from coteach.errors import CoteachError, RasterError
 from coteach.labels.fusion import Fusion
 from coteach.labels.patterns import PatternCounts
-from coteach.rasters.dataset import GDAL_OPTIONS, files_behind, opened
-from coteach.rasters.embeddings import embedding_path
-from coteach.rasters.fingerprint import digests, read_record, stamps, write_record
+from coteach.rasters.dataset import GDAL_OPTIONS, opened
+from coteach.rasters.fingerprint import read_record, write_record
 from coteach.rasters.grid import Grid
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.rules import checked_grid, image_rules
@@ -24,6 +23,7 @@ from coteach.rasters.scratch import scratch
 from coteach.rasters.sources import Tile
 from coteach.rasters.tile_files import RECORDS, p_soft_path, tile_writer, w_conf_path
 from coteach.rasters.tile_passes import TileJob, TilePasses
+from coteach.rasters.tile_recipe import recipe_of, votes_of
 from coteach.rasters.tile_sources import TileSources, named
 
 COUNTS = "counts"
@@ -122,11 +122,16 @@ def count_tile(
     return _result(task.tile, work)
 
 
+def failed(tile_id: str, error: CoteachError) -> TileResult:
+    """The result of a tile that has failed."""
+    return TileResult(tile_id, None, str(error))
+
+
 def died(task: TileTask) -> TileResult:
     """The result of a tile whose process was killed."""
     cause = "the process that worked on it was killed or crashed, perhaps for want of memory"
-    error = RasterError(task.tile.tile_id, cause, "try fewer --max-workers")
-    return TileResult(task.tile.tile_id, None, str(error))
+    tile_id = task.tile.tile_id
+    return failed(tile_id, RasterError(tile_id, cause, "try fewer --max-workers"))
 
 
 def job_of(
@@ -147,16 +152,6 @@ def job_of(
     return TileJob(tile, options, fusion, border if options.shares.border > 0 else None, by_patch, threads)
 
 
-def recipe_of(job: TileJob) -> dict[str, Any]:
-    """All that decides what the files of a tile hold, as JSON has it.
-
-    Raises:
-        RasterError: one of the files it is made of cannot be read.
-    """
-    tile, options = job.tile, job.options
-    return _made_of(tile, options) | {"by_patch": job.by_patch} | _recipe(tile, options, job.fusion)
-
-
 def _result(tile: Tile, work: Callable[[], TileResult]) -> TileResult:
     try:
         return work()
@@ -168,7 +163,10 @@ def _result(tile: Tile, work: Callable[[], TileResult]) -> TileResult:
     except OSError as error:
         remedy = "free space there, or choose a folder that can be written"
         failure = RasterError(tile.tile_id, f"cannot be kept ({error})", remedy)
-    return TileResult(tile.tile_id, None, str(failure))
+    except Exception as error:  # noqa: BLE001 -- whatever is the matter with one tile, the others are made
+        cause = f"failed in a way that was not foreseen ({type(error).__name__}: {error})"
+        failure = RasterError(tile.tile_id, cause, "look at its files; if they are sound, report the error")
+    return failed(tile.tile_id, failure)
 
 
 def _build(job: TileJob, output_dir: Path, told: Callable[[float], None] | None) -> TileResult:
@@ -200,7 +198,7 @@ def _count(job: TileJob, output_dir: Path, told: Callable[[float], None] | None)
     tile, options = job.tile, job.options
     record = output_dir / RECORDS / COUNTS / f"{tile.tile_id}.json"
     grid = _image_grid(tile, options)
-    made_of = _made_of(tile, options)
+    made_of = votes_of(tile, options)
     kept = read_record(record, made_of, [])
     if kept is not None:
         return TileResult(tile.tile_id, TileFigures(**kept))
@@ -242,43 +240,3 @@ def _figures(passes: TilePasses, grid: Grid, unknown: dict[str, dict[str, int]])
 def _image_grid(tile: Tile, options: BuildOptions) -> Grid:
     with named(tile, f"image {options.image_key!r}"), opened(tile.image) as dataset:
         return checked_grid(dataset, image_rules(options.patch_size))
-
-
-def _made_of(tile: Tile, options: BuildOptions) -> dict[str, Any]:
-    """All that decides how the sources vote."""
-    with named(tile, f"image {options.image_key!r}"):
-        files = files_behind(tile.image)
-    for key, path in tile.sources.items():
-        with named(tile, f"source {key!r}"):
-            files += files_behind(path)
-    return {
-        "num_classes": options.num_classes,
-        "image": str(tile.image.absolute()),
-        "sources": {key: str(path.absolute()) for key, path in tile.sources.items()},
-        "legends": {
-            key: sorted(options.legends[key].items()) for key in tile.sources if key in options.legends
-        },
-        "files": _stamped(files, options),
-    }
-
-
-def _recipe(tile: Tile, options: BuildOptions, fusion: Fusion) -> dict[str, Any]:
-    """What else decides what the files hold."""
-    recipe: dict[str, Any] = {
-        "options": options.recipe(),
-        "mask": options.mask_key,
-        "fusion": fusion.recipe(),
-    }
-    if options.weights == "learned" or options.source_weights:
-        recipe["columns"] = list(options.source_keys)
-    if options.pixel_embeddings is not None:
-        recipe["embeddings"] = _stamped(
-            [embedding_path(options.pixel_embeddings, tile.tile_id, "gcs")], options
-        )
-    return recipe
-
-
-def _stamped(files: Sequence[Path], options: BuildOptions) -> Mapping[str, Any]:
-    """What tells a file from an earlier one of the same name."""
-    told = digests if options.fingerprint == "content" else stamps
-    return told(file.absolute() for file in files)

@@ -74,7 +74,7 @@ def tile_writer(job: TileJob, grid: Grid, output_dir: Path) -> Iterator[TileWrit
         dtype=options.dtype,
         # measured: without embeddings there are few distinct weights, and differences only hide that
         predictor=3 if options.pixel_embeddings is not None and options.dtype == "float32" else 1,
-        scale=1 / 255 if options.dtype == "uint8" else 1.0,
+        scales=(1 / 255, 1.0)[: 1 + options.votes_band] if options.dtype == "uint8" else (),
         cog=options.cog,
         threads=job.threads,
     )

@@ -198,20 +198,20 @@ class TilePasses:
         mask = None
         for place, key in enumerate(self._job.tile.sources):
             if key == self._job.border and not self._job.two_passes:
-                mask, inner = self._mask(window)
+                mask, inner = self._mask(window, counted=window)
                 votes = inner.cut(mask)
             else:
-                votes = self._sources.votes(key, around)
+                votes = self._sources.votes(key, around, counted=window)
             step = code.dtype.type(code.digit(place))
             numbers += (votes + 1).astype(code.dtype) * step
         return numbers, mask
 
-    def _mask(self, window: Window) -> tuple[Int16[np.ndarray, "y x"], Window]:
+    def _mask(self, window: Window, counted: Window | None = None) -> tuple[Int16[np.ndarray, "y x"], Window]:
         """The codes of the map whose borders count, around a window, and where the window lies in that."""
         assert self._job.border is not None
         halo = halo_of(self._job.options.border_radius)
         around, inner = padded(window, halo, self._grid.height, self._grid.width)
-        return self._sources.votes(self._job.border, around), inner
+        return self._sources.votes(self._job.border, around, counted), inner
 
     def _survey(self, window: Window) -> tuple[Shaped[np.ndarray, "h w"], ClassSums | None]:
         """The first pass over a block."""

@@ -46,15 +46,27 @@ class TileSources:
         """Close all files."""
         self._open.close()
 
-    def votes(self, key: str, window: Window) -> Int16[np.ndarray, "h w"]:
+    def votes(self, key: str, window: Window, counted: Window | None = None) -> Int16[np.ndarray, "h w"]:
         """What one map votes for in a window; see :meth:`~coteach.rasters.codes.LabelMap.votes`.
+
+        Args:
+            key: column of the map.
+            window: of the image.
+            counted: the part of it where values that mean nothing are counted, lest one counts twice where windows
+                overlap or are read again; None counts nowhere.
 
         Raises:
             RasterError: it is damaged there, or cannot be used.
         """
         label_map = self._maps()[key]
         with named(self._tile, f"source {key!r}"):
-            return label_map.votes(window)
+            before = label_map.unknown.copy()
+            votes = label_map.votes(window)
+            if counted != window and label_map.unknown != before:
+                label_map.unknown = before
+                if counted is not None:
+                    label_map.votes(counted)
+        return votes
 
     @property
     def embeddings(self) -> EmbeddingRaster | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from rasterio.io import DatasetWriter
 from rasterio.shutil import copy
 
 from coteach.errors import OptionError, RasterError
-from coteach.files import whole_file
+from coteach.files import partial_path, whole_file
 from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason, without
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.packed_mask import PackedMask
@@ -36,7 +35,7 @@ class RasterLayout:
         nodata: declared as NoData.
         predictor: of the compression: 1 none, 2 differences, which suit few distinct values, 3 those of floats, which
             suit measurements.
-        scale: of all bands: what a stored 1 means.
+        scales: of each band: what a stored 1 means; empty for 1.
         cog: whether it becomes a Cloud Optimised GeoTIFF, with overviews.
         threads: that compress.
     """
@@ -46,7 +45,7 @@ class RasterLayout:
     dtype: str
     nodata: float | None = None
     predictor: int | None = None
-    scale: float = 1.0
+    scales: tuple[float, ...] = ()
     cog: bool = False
     threads: int = 1
 
@@ -114,7 +113,7 @@ def raster_writer(
     Raises:
         RasterError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with rasterio.Env(**GDAL_OPTIONS):
@@ -124,8 +123,8 @@ def raster_writer(
                     dataset.set_band_description(number, description)
                 if colors is not None:
                     dataset.write_colormap(1, colors)
-                if layout.scale != 1:
-                    dataset.scales = [layout.scale] * layout.bands
+                if layout.scales:
+                    dataset.scales = layout.scales
                 yield dataset
             if mask is not None:
                 mask.write(partial)

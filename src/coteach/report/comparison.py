@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coteach.report.charts import MARKS
+from coteach.report.figure_sets import MAPS, FigureSet
 from coteach.report.logs import RunLog
 from coteach.report.metrics import Accuracy
 
@@ -83,19 +84,19 @@ class Cell:
     best: bool = False
 
 
-def comparison(runs: Sequence[MeasuredRun], class_names: Sequence[str]) -> tuple[list[str], list[list[Cell]]]:
+def comparison(
+    runs: Sequence[MeasuredRun], class_names: Sequence[str], figure_set: FigureSet = MAPS
+) -> tuple[list[str], list[list[Cell]]]:
     """The columns and, for each run, the cells of the table of variants.
 
     Best is what is highest as it is shown: runs that read the same are marked alike. One run has nothing to be
     better than.
     """
-    columns: dict[str, Callable[[Accuracy], float]] = {
-        "mIoU": lambda a: a.mean_iou,
-        "OA": lambda a: a.overall,
-        "kappa": lambda a: a.kappa,
-    }
+    columns: dict[str, Callable[[Accuracy], float]] = dict(figure_set.columns)
     for code, name in enumerate(class_names):
-        columns[f"IoU {name}"] = lambda a, code=code: float(a.iou[code])  # type: ignore[misc]  # bound per class
+        columns[f"{figure_set.by_class} {name}"] = (
+            lambda a, code=code: float(figure_set.of_class(a)[code])  # type: ignore[misc]  # bound per class
+        )
     marked = [_marked([figure(run.accuracy) for run in runs]) for figure in columns.values()]
     cells = [
         [*figures, Cell(str(run.log.num_epochs or _NOTHING)), Cell(seconds_text(run.state.get("seconds")))]
@@ -104,18 +105,20 @@ def comparison(runs: Sequence[MeasuredRun], class_names: Sequence[str]) -> tuple
     return [*columns, "epochs", "time"], cells
 
 
-def best_sentence(runs: Sequence[MeasuredRun]) -> str:
-    """Which run has the highest mean IoU, and by how much."""
-    ranked = sorted(runs, key=lambda run: -run.accuracy.mean_iou)
+def best_sentence(runs: Sequence[MeasuredRun], figure_set: FigureSet = MAPS) -> str:
+    """Which run has the highest leading figure (mean IoU), and by how much."""
+    leading, rank = figure_set.leading, figure_set.rank
+    ranked = sorted(runs, key=lambda run: -rank(run.accuracy))
     first = ranked[0]
-    figure = f"{first.accuracy.mean_iou:.{_DIGITS}f}"
+    figure = f"{rank(first.accuracy):.{_DIGITS}f}"
     if len(runs) == 1:
-        return f"{first.name} reaches a mean IoU of {figure} and is right at {100 * first.accuracy.overall:.1f} % of the pixels."
-    level = [run.name for run in ranked if f"{run.accuracy.mean_iou:.{_DIGITS}f}" == figure]
+        right = f"{100 * first.accuracy.overall:.1f} % of the {figure_set.items}"
+        return f"{first.name} reaches a {leading} of {figure} and is right at {right}."
+    level = [run.name for run in ranked if f"{rank(run.accuracy):.{_DIGITS}f}" == figure]
     if len(level) > 1:
-        return f"{', '.join(level[:-1])} and {level[-1]} have the highest mean IoU, {figure}."
-    ahead = first.accuracy.mean_iou - ranked[1].accuracy.mean_iou
-    return f"{first.name} has the highest mean IoU, {figure}; the next is {ranked[1].name}, {ahead:.{_DIGITS}f} below."
+        return f"{', '.join(level[:-1])} and {level[-1]} have the highest {leading}, {figure}."
+    ahead = rank(first.accuracy) - rank(ranked[1].accuracy)
+    return f"{first.name} has the highest {leading}, {figure}; the next is {ranked[1].name}, {ahead:.{_DIGITS}f} below."
 
 
 def unique_names(folders: Sequence[Path]) -> list[str]:

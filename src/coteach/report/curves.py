@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from coteach.legend import Legend
 from coteach.report.charts import Chart, Line, line_chart
 from coteach.report.comparison import MeasuredRun, RunStyle
+from coteach.report.figure_sets import MAPS, FigureSet
 
 _SHARE = (0.0, 1.0)
 
 
-def run_charts(runs: Sequence[MeasuredRun]) -> list[Chart]:
+def run_charts(runs: Sequence[MeasuredRun], figure_set: FigureSet = MAPS) -> list[Chart]:
     """Charts with a line or two for each run; those without data are left out.
 
     Args:
         runs: in the order that decides their colours.
+        figure_set: its leading figure is shown.
     """
     two = "The loss of a method with two networks is the sum of both." if _mixed(runs) else ""
     charts = [
@@ -24,7 +26,9 @@ def run_charts(runs: Sequence[MeasuredRun]) -> list[Chart]:
             "Validation loss", _lines(runs, "val/loss"), note="Weighted by W_conf where a run uses it."
         ),
         line_chart(
-            "Validation mean IoU", _lines(runs, "val/mIoU"), note="Against the labels of the validation set."
+            f"Validation {figure_set.leading}",
+            _lines(runs, f"val/{next(iter(figure_set.columns))}"),
+            note="Against the labels of the validation set.",
         ),
         line_chart(
             "Retention and forget rate",

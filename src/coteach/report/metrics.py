@@ -1,4 +1,4 @@
-"""Accuracy of a class map from its confusion matrix. Plain NumPy, float64.
+"""Accuracy of class maps and of classified images from its confusion matrix. Plain NumPy, float64.
 
 ``C`` classes; rows of a confusion matrix are the reference, columns the prediction.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int64
+from jaxtyping import Bool, Float32, Float64, Int, Int64
 
-from coteach.errors import InputError
+from coteach.errors import InputError, OptionError
 
 
 def confusion_matrix(
@@ -42,9 +42,33 @@ def confusion_matrix(
     return counts.reshape(num_classes, num_classes).astype(np.int64)
 
 
+def top_k_accuracy(reference: Int[np.ndarray, " n"], probs: Float32[np.ndarray, "n c"], k: int) -> float:
+    """Share of the items whose class is among the ``k`` most probable ones; of equal ones the lowest codes come first.
+
+    Args:
+        reference: ``(N,)`` codes; an item outside 0 to C-1 has no reference and is not counted.
+        probs: ``(N, C)``.
+        k: 1 to C.
+
+    Raises:
+        OptionError: there are not ``k`` classes.
+        InputError: no item has a reference.
+    """
+    classes = probs.shape[1]
+    if not 1 <= k <= classes:
+        raise OptionError("top-k", f"{k} of {classes} classes", f"give 1 to {classes}")
+    known = (reference >= 0) & (reference < classes)
+    if not known.any():
+        raise InputError("reference", "no item has a reference class", "give labels")
+    codes, shares = reference[known].astype(np.int64), probs[known]
+    own = np.take_along_axis(shares, codes[:, None], 1)
+    before = (shares > own) | ((shares == own) & (np.arange(classes) < codes[:, None]))
+    return float((before.sum(1) < k).mean())
+
+
 @dataclass(frozen=True)
 class Accuracy:
-    """Figures of a class map.
+    """Figures of a class map, or of classified images.
 
     Args:
         overall: share of items predicted right (OA).
@@ -84,13 +108,34 @@ class Accuracy:
         kappa = (overall - chance) / (1 - chance) if chance < 1 else float("nan")
         return cls(float(overall), float(np.nanmean(iou)), float(kappa), iou, confusion)
 
+    @property
+    def recall(self) -> Float64[np.ndarray, " c"]:
+        """``(C,)`` share of each reference class that is predicted right; NaN for a class without a reference."""
+        total = self.confusion.sum(1)
+        hits = np.diag(self.confusion).astype(np.float64)
+        share: Float64[np.ndarray, " c"] = np.divide(
+            hits, total, out=np.full(len(hits), np.nan), where=total > 0
+        )
+        return share
+
+    @property
+    def balanced(self) -> float:
+        """Balanced accuracy (BA): the mean recall of the classes that occur in the reference."""
+        return float(np.nanmean(self.recall))
+
     def as_dict(self, class_names: list[str]) -> dict[str, Any]:
         """Plain data for JSON; NaN becomes None."""
-        iou = {name: None if np.isnan(v) else float(v) for name, v in zip(class_names, self.iou, strict=True)}
+
+        def by_class(values: Float64[np.ndarray, " c"]) -> dict[str, float | None]:
+            named = zip(class_names, values, strict=True)
+            return {name: None if np.isnan(value) else float(value) for name, value in named}
+
         return {
             "OA": self.overall,
+            "BA": self.balanced,
             "mIoU": self.mean_iou,
             "kappa": None if np.isnan(self.kappa) else self.kappa,
-            "IoU": iou,
+            "IoU": by_class(self.iou),
+            "recall": by_class(self.recall),
             "confusion": self.confusion.tolist(),
         }

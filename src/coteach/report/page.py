@@ -15,6 +15,7 @@ from coteach.report.comparison import (
     comparison,
 )
 from coteach.report.curves import run_charts, selection_charts
+from coteach.report.figure_sets import MAPS, FigureSet
 from coteach.report.pictures import RAMP
 from coteach.report.spread import Summary
 from coteach.report.templating import environment
@@ -36,6 +37,7 @@ class Report:
         images: how many images the data set has.
         command: how the page was asked for.
         summary: of several runs of each variant; None if there is none.
+        figure_set: which figures are shown.
     """
 
     title: str
@@ -48,11 +50,12 @@ class Report:
     images: int
     command: str
     summary: Summary | None = None
+    figure_set: FigureSet = MAPS
 
 
 def render(report: Report) -> str:
     """The page as HTML. All text in it is escaped; it holds its pictures, and needs neither scripts nor a network."""
-    columns, cells = comparison(report.runs, report.legend.names)
+    columns, cells = comparison(report.runs, report.legend.names, report.figure_set)
     return (
         environment()
         .get_template("report.html")
@@ -60,9 +63,11 @@ def render(report: Report) -> str:
             report=report,
             runs=list(zip(report.runs, map(RunStyle.of, range(len(report.runs))), cells, strict=True)),
             columns=columns,
-            best=best_sentence(report.runs) if report.summary is None else report.summary.lead,
+            best=best_sentence(report.runs, report.figure_set)
+            if report.summary is None
+            else report.summary.lead,
             classes=list(zip(report.legend.names, report.legend.hex_colors(), strict=True)),
-            charts=run_charts(report.runs),
+            charts=run_charts(report.runs, report.figure_set),
             selection=selection_charts(report.runs, report.legend),
             frame=chart_frame,
             ramp=RAMP,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -103,6 +104,11 @@ class KeptCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=monitor is None,
             enable_version_counter=False,
         )
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A run that ``max_steps`` ended within an epoch has its last checkpoint: that of the batch it ended with."""
+        if trainer.is_last_batch:
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning forgets the score when the folder is another: here the folder is the one the run lies in."""

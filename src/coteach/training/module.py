@@ -18,23 +18,18 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
-from coteach.data.keyed import EpochSampler, stable_seed
+from coteach.data.keyed import stable_seed
 from coteach.errors import TrainingError
-from coteach.methods.base import Method, Step, Stream
+from coteach.methods.base import Method, Step
 from coteach.training.early_stop import has_stopped
+from coteach.training.epoch_data import EpochData
+from coteach.training.epoch_means import EpochMeans
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
-from coteach.training.streams import (
-    LoaderOptions,
-    StreamLoader,
-    first_samples,
-    make_loader,
-    move_batch,
-    own_samples,
-)
+from coteach.training.streams import LoaderOptions, StreamLoader, first_samples, move_batch, own_samples
 from coteach.training.watch import NetworkWatch
-from coteach.types import Batch
+from coteach.types import Batch, LossTerms
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
 
@@ -72,16 +67,17 @@ class MethodModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.method = method
-        self.datasets = datasets
+        self.data = EpochData(method, datasets, loader, seed)
         self.make_optimizer = make_optimizer
         self.scheduler = scheduler
-        self.loader = loader
         self.options = options
         self.task = task
         self.seed = seed
         self._started = time.perf_counter() - seconds
         self.batches_seen = 0
-        self._streams: StreamLoader | None = None
+        self._epochs_done = 0  # up to the checkpoint that is gone on from
+        self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
+        self._means = EpochMeans()
         self.stepper = Stepper(options)
         self.val_metrics = metrics
         self.watch = NetworkWatch(method)
@@ -94,42 +90,16 @@ class MethodModule(L.LightningModule):
     # -- data -------------------------------------------------------------------------------------------------
 
     def train_dataloader(self) -> StreamLoader:
-        """This epoch's streams. Loaders (and their workers) are kept while a method asks for the same ones."""
-        epoch = self.current_epoch
-        self.method.prepare_epoch(epoch, self._scan)
-        streams = tuple(self.method.streams(epoch))
-        if self._streams is None or self._streams.streams != streams:
-            loaders = {stream.name: self._make_loader(stream) for stream in streams}
-            self._streams = StreamLoader(loaders, streams)
-        self._streams.set_epoch(epoch)
-        return self._streams
+        """This epoch's streams. At the end of an epoch Lightning, resuming, asks for that one: it gets the next."""
+        epoch = max(self.current_epoch, self._epochs_done)
+        return self.data.training(
+            epoch, self._to_device, rank=self.global_rank, world_size=self.trainer.world_size
+        )
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The validation set in order, without augmentation of its own."""
-        if "val" not in self.datasets:
-            return []
-        return self._make_loader(Stream(name="val", source="val", shuffle=False))
-
-    def _make_loader(self, stream: Stream) -> DataLoader[Any]:
-        if stream.source not in self.datasets:
-            raise TrainingError(
-                f"stream {stream.name!r}", f"no data set {stream.source!r}", "name it in the configuration"
-            )
-        return make_loader(
-            self.datasets[stream.source],
-            stream,
-            self.loader,
-            seed=self.seed,
-            rank=self.global_rank,
-            world_size=self.trainer.world_size,
-        )
-
-    def _scan(self, stream: Stream) -> Iterable[Batch]:
-        loader = self._make_loader(stream)
-        assert isinstance(loader.sampler, EpochSampler)
-        loader.sampler.epoch = self.current_epoch
-        for batch in loader:
-            yield self._to_device(batch)
+        loader = self.data.validation(rank=self.global_rank, world_size=self.trainer.world_size)
+        return [] if loader is None else loader
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Batches are frozen containers, which Lightning's own mover refuses."""
@@ -173,21 +143,15 @@ class MethodModule(L.LightningModule):
         self.batches_seen += 1
         if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
             self.trainer.should_stop = True
-        size = len(next(iter(batches.values())).ids)
+        self._log_training(terms, loss.detach(), len(next(iter(batches.values())).ids))
+
+    def _log_training(self, terms: LossTerms, loss: Tensor, size: int) -> None:
         together = self.trainer.world_size > 1
-        self.log(
-            "train/loss",
-            loss.detach(),
-            prog_bar=True,
-            on_step=True,
-            on_epoch=True,
-            batch_size=size,
-            sync_dist=together,
-        )
-        own = {f"{name}/{term}": v.detach() for name, d in terms.networks.items() for term, v in d.items()}
-        shared = {f"shared/{term}": v.detach() for term, v in terms.shared.items()}
-        figures = {f"train/{key}": value for key, value in (own | shared | dict(terms.logs)).items()}
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=size, sync_dist=together)
+        self.log("train/loss_step", loss, prog_bar=True, batch_size=size, sync_dist=together)
+        own = {f"{name}/{term}": value for name, d in terms.networks.items() for term, value in d.items()}
+        shared = {f"shared/{term}": value for term, value in terms.shared.items()}
+        figures = {"loss_epoch": loss} | own | shared | dict(terms.logs)
+        self._means.add({f"train/{name}": value for name, value in figures.items()}, size)
 
     @property
     def _step_seed(self) -> int:
@@ -195,9 +159,8 @@ class MethodModule(L.LightningModule):
         return stable_seed(self.seed, "rank", self.global_rank) if self.global_rank else self.seed
 
     def _is_last(self, batch_idx: int) -> bool:
-        assert self._streams is not None
-        stops = self.options.max_steps is not None and self.batches_seen + 1 >= self.options.max_steps
-        return stops or batch_idx + 1 == len(self._streams)
+        assert self.data.streams is not None
+        return batch_idx + 1 == len(self.data.streams)
 
     def _refuse_nonfinite(self, loss: Tensor, batches: Mapping[str, Batch]) -> None:
         # Reading the loss waits for an accelerator: there it is looked at now and then only.
@@ -225,8 +188,11 @@ class MethodModule(L.LightningModule):
         return value if isinstance(value, list) else [value]
 
     def on_train_epoch_end(self) -> None:
-        """Schedules that count epochs."""
+        """Schedules that count epochs, and the means over the epoch."""
         self._step_schedulers("epoch")
+        means = self._means.result(self._add_up)
+        self.log_dict(means, sync_dist=self.trainer.world_size > 1)
+        self._means.restart()
 
     # -- validation -------------------------------------------------------------------------------------------
 
@@ -266,16 +232,40 @@ class MethodModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What Lightning does not know of."""
+        within = not self.trainer.is_last_batch
         checkpoint["coteach"] = {
-            "epochs": self.current_epoch + 1,
+            "epochs": self.current_epoch + (not within),
             "batches_seen": self.batches_seen,
             "seconds": self.seconds,
             "stopped_early": has_stopped(self.trainer),
             "scaler": self.stepper.scaler.state_dict(),
             "task": dict(self.task),
+            "data": self.data.state_dict(within=within),
+            "means": self._means.sums(self._add_up),
+            "gradients": self._held_gradients(),
+            "watch": self.watch.state_dict(),
         }
+
+    def _held_gradients(self) -> dict[str, Tensor]:
+        """Of a group of batches that is not complete: none, where the optimizers have just stepped."""
+        named = self.method.named_parameters()
+        return {name: value.grad for name, value in named if value.grad is not None}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the run was."""
-        self.batches_seen = checkpoint["coteach"]["batches_seen"]
-        self.stepper.scaler.load_state_dict(checkpoint["coteach"]["scaler"])
+        own = checkpoint["coteach"]
+        self._epochs_done = own["epochs"]
+        self.batches_seen = own["batches_seen"]
+        self.stepper.scaler.load_state_dict(own["scaler"])
+        self.data.load_state_dict(own["data"])
+        if self.global_rank == 0:  # it has what all processes had
+            self._means.restart(own["means"])
+        self._gradients = own["gradients"]
+        self.watch.load_state_dict(own["watch"])
+
+    def on_train_start(self) -> None:
+        """Put back the gradients of a group of batches that was interrupted."""
+        parameters = dict(self.method.named_parameters())
+        for name, gradient in self._gradients.items():
+            parameters[name].grad = gradient.to(parameters[name].device)
+        self._gradients = {}

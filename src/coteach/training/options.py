@@ -38,8 +38,9 @@ class TrainerOptions:
 
     Args:
         max_epochs: epochs, >= 1; None means 20, or no limit where ``max_steps`` is given.
-        max_steps: batches after which the run ends, whatever the epoch; None means no limit. If it goes on later, with
-            a higher number, it does so with the next epoch.
+        max_steps: batches after which the run ends, whatever the epoch; None means no limit. Gradients of a group of
+            ``accumulate_grad_batches`` that is not complete by then are kept for when the run goes on.
+        checkpoint_every_steps: batches between two checkpoints within an epoch; None writes one at its end only.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (with one gradient scaler for all networks).
         accumulate_grad_batches: batches whose gradients are averaged before the optimizers step, >= 1.
         gradient_clip_val: largest norm of the gradient of each network; None does not clip.
@@ -47,6 +48,7 @@ class TrainerOptions:
         devices: how many, or ``auto``.
         num_nodes: machines that train together, >= 1.
         strategy: Lightning's name of the strategy.
+        sync_batchnorm: with several processes, batch normalisation by the statistics of all of them; on GPUs only.
         log_every_n_steps: batches between two lines in the step log.
         check_val_every_n_epoch: epochs between two validations.
         monitor: figure that decides which checkpoint is the best.
@@ -54,11 +56,14 @@ class TrainerOptions:
         early_stop_patience: end the run after this many validations in a row that do not better ``monitor``; None never.
         early_stop_min_delta: what counts as better, >= 0.
         log_images: samples of the validation set drawn into the TensorBoard log, with label and prediction; 0 for none.
+        record_history: sum up over the epochs what the networks think of each training image, for ``coteach audit``;
+            None does so where the items are images, of which it needs less than 200 MB, and one process trains.
         deterministic: refuse operations that give other numbers from run to run.
     """
 
     max_epochs: int | None = None
     max_steps: int | None = None
+    checkpoint_every_steps: int | None = None
     precision: Precision = "32-true"
     accumulate_grad_batches: int = 1
     gradient_clip_val: float | None = None
@@ -66,6 +71,7 @@ class TrainerOptions:
     devices: int | str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
+    sync_batchnorm: bool = False
     log_every_n_steps: int = 10
     check_val_every_n_epoch: int = 1
     monitor: str = "val/loss"
@@ -73,6 +79,7 @@ class TrainerOptions:
     early_stop_patience: int | None = None
     early_stop_min_delta: float = 0.0
     log_images: int = 4
+    record_history: bool | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:
@@ -84,7 +91,13 @@ class TrainerOptions:
         for name in ("early_stop_min_delta", "log_images"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"trainer.{name}", f"{getattr(self, name)} is negative", "give 0 or more")
-        for name in ("max_epochs", "max_steps", "gradient_clip_val", "early_stop_patience"):
+        for name in (
+            "max_epochs",
+            "max_steps",
+            "checkpoint_every_steps",
+            "gradient_clip_val",
+            "early_stop_patience",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torchmetrics import Metric
 
 from coteach.errors import TrainingError
 from coteach.files import write_text
 from coteach.legend import Legend
-from coteach.methods.base import Method, NetworkFactory, TaskInfo
+from coteach.methods.base import LabelMethod, Method, NetworkFactory, TaskInfo
 from coteach.training.checkpoints import FOLDER, load_checkpoint
 from coteach.training.figures import best_mode, validation_metrics
+from coteach.training.history import HISTORY_FILE, HistoryRecording
 from coteach.training.module import MethodModule, OptimizerFactory
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.panels import ImagePanels
@@ -113,7 +115,7 @@ def train(run: TrainingRun) -> Path:
             progress=run.progress,
             after_epoch=run.after_epoch,
             loggers=run.loggers,
-            panels=_panels(run),
+            listeners=_listeners(run),
         )
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
@@ -125,11 +127,19 @@ def train(run: TrainingRun) -> Path:
     return last
 
 
-def _panels(run: TrainingRun) -> ImagePanels | None:
-    if "val" not in run.datasets or run.options.log_images == 0:
-        return None
-    legend = run.legend or Legend.of(run.num_classes)
-    return ImagePanels(run.datasets["val"], legend, run.options.log_images)
+def _listeners(run: TrainingRun) -> list[Callback]:
+    """Pictures of the validation set, and the history of the labels."""
+    listeners: list[Callback] = []
+    if "val" in run.datasets and run.options.log_images > 0:
+        legend = run.legend or Legend.of(run.num_classes)
+        listeners.append(ImagePanels(run.datasets["val"], legend, run.options.log_images))
+    if isinstance(run.method, LabelMethod) and run.options.record_history is not False:
+        listeners.append(
+            HistoryRecording(
+                run.method, run.task, wanted=run.options.record_history, file=run.output_dir / HISTORY_FILE
+            )
+        )
+    return listeners
 
 
 def _module(run: TrainingRun, seconds: float) -> MethodModule:

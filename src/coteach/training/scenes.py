@@ -111,6 +111,29 @@ def predict_scene(
         OptionError: disagreement is asked of a method with one network.
         RasterError: the image is damaged, or does not fit the network.
     """
+    compared = compared_networks(method, options)
+    rows = scene_probs(method, image, num_classes, options, part=part, device=device, advance=advance)
+    for window, probs, valid in rows:
+        yield _finish(window, probs, valid, method, compared)
+
+
+def scene_probs(
+    method: Method,
+    image: SceneImage,
+    num_classes: int,
+    options: SceneOptions = SceneOptions(),
+    *,
+    part: Window | None = None,
+    device: torch.device | None = None,
+    advance: Callable[[int], None] = _silent,
+) -> Iterator[tuple[Window, Float32[np.ndarray, "planes h w"], Bool[np.ndarray, "h w"]]]:
+    """The blended probabilities behind :func:`predict_scene`, which tells of the arguments and errors.
+
+    Yields:
+        Where the rows lie; ``(planes, h, w)``, the ``C`` probabilities that the method predicts, with ``disagreement``
+        those of each trained network after the other, 0 where the image has no data and to be used before the next
+        rows are asked for; and ``(h, w)``, where it has data.
+    """
     layout = _layout(method, image, num_classes, options, part)
     compared = compared_networks(method, options)
     device = device or next(method.parameters()).device
@@ -119,8 +142,7 @@ def predict_scene(
     )
     with image.kept_open():
         for band in layout.bands():
-            for rows in _blended(layout, band, windows, advance):
-                yield _finish(*rows, method, compared)
+            yield from _blended(layout, band, windows, advance)
 
 
 def count_windows(

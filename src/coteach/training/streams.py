@@ -9,6 +9,8 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from coteach.data.keyed import EpochSampler, KeyedDataset, collate_batch
+from coteach.data.shared_batches import SharedBatches
+from coteach.data.worker_memory import keep_freed_memory
 from coteach.errors import ConfigError
 from coteach.methods.base import Stream
 from coteach.types import Batch
@@ -68,7 +70,8 @@ def make_loader(
         persistent_workers=options.num_workers > 0,
         # Forked workers inherit open raster handles and deadlock.
         multiprocessing_context="spawn" if options.num_workers > 0 else None,
-        collate_fn=getattr(dataset, "collate", collate_batch),
+        worker_init_fn=keep_freed_memory,
+        collate_fn=SharedBatches(getattr(dataset, "collate", collate_batch)),
     )
     if len(loader) == 0:
         raise ConfigError(
@@ -83,7 +86,8 @@ class StreamLoader:
     """Iterates over several streams at once, giving ``{stream name: batch}``.
 
     An epoch is as long as the longest stream that is not endless; every other stream starts again, in the same
-    order, whenever it is exhausted.
+    order, whenever it is exhausted. Lightning keeps its state in checkpoints: of a loaded one the epoch goes on, and
+    the batches that it had are not loaded.
 
     Args:
         loaders: stream name -> loader.
@@ -97,6 +101,7 @@ class StreamLoader:
         if not finite:
             raise ConfigError("streams", "all are endless", "let one say how long an epoch is")
         self._length = max(finite)
+        self._first = self._given = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of ``epoch`` from now on."""
@@ -108,14 +113,30 @@ class StreamLoader:
         return self._length
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
-        sources = {s.name: _repeat(self.loaders[s.name]) for s in self.streams}
-        for _ in range(self._length):
+        self._given, self._first = self._first, 0
+        sources = {s.name: _repeat(self.loaders[s.name], self._given) for s in self.streams}
+        while self._given < self._length:
+            self._given += 1
             yield {name: next(source) for name, source in sources.items()}
 
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of the epoch have been given."""
+        return {"batches": self._given}
 
-def _repeat(loader: DataLoader[Any]) -> Iterator[Batch]:
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Begin the next iteration after the batches that a checkpoint had seen."""
+        self._first = state["batches"]
+
+
+def _repeat(loader: DataLoader[Any], first: int) -> Iterator[Batch]:
+    """The loader's batches over and over, from the one at ``first`` on."""
+    sampler = loader.sampler
+    assert isinstance(sampler, EpochSampler)
+    assert loader.batch_size is not None
+    sampler.skipped = first % len(loader) * loader.batch_size
     while True:
         yield from loader
+        sampler.skipped = 0
 
 
 def own_samples(loader: DataLoader[Any], batch_idx: int, size: int) -> int:

@@ -16,6 +16,7 @@ from coteach.errors import ConfigError
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
 from coteach.training.early_stop import early_stop
 from coteach.training.options import TrainerOptions
+from coteach.training.within_epoch import WithinEpoch
 
 LOGGER_BASE: type = Logger  # what a logger of a configuration derives from
 
@@ -29,7 +30,7 @@ def make_trainer(
     progress: bool,
     after_epoch: Callable[[], None] | None,
     loggers: Sequence[Logger] = (),
-    panels: Callback | None = None,
+    listeners: Sequence[Callback] = (),
 ) -> L.Trainer:
     """A trainer that keeps checkpoints and logs in the run's folder; nothing is written yet.
 
@@ -41,20 +42,21 @@ def make_trainer(
         progress: show a progress bar.
         after_epoch: called when an epoch has been trained.
         loggers: beside those for CSV and TensorBoard.
-        panels: draws pictures into the log.
+        listeners: what else follows the training: pictures for the log, the history of the labels.
 
     Raises:
-        ConfigError: this computer has no such accelerator, devices or strategy.
+        ConfigError: this computer has no such accelerator, devices or strategy, or synchronises no batch normalisation.
     """
     # Whatever random number is drawn outside the keyed places is at least the same from run to run.
     L.seed_everything(stable_seed(seed, "run") % 2**32, workers=True, verbose=False)
     _check_hardware(options)
-    return L.Trainer(
+    trainer = L.Trainer(
         max_epochs=-1 if options.epoch_limit is None else options.epoch_limit,
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
         strategy=options.strategy,
+        sync_batchnorm=options.sync_batchnorm,
         log_every_n_steps=options.log_every_n_steps,
         check_val_every_n_epoch=options.check_val_every_n_epoch,
         deterministic=options.deterministic,
@@ -62,7 +64,7 @@ def make_trainer(
         num_sanity_val_steps=0,
         callbacks=[
             *_callbacks(folder, options, best, after_epoch, progress=progress),
-            *([] if panels is None else [panels]),
+            *listeners,
         ],
         logger=[CSVLogger(folder, name="logs"), TensorBoardLogger(folder, name="tensorboard"), *loggers],
         plugins=[WholeCheckpointIO()],
@@ -70,6 +72,9 @@ def make_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    if options.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
+        raise ConfigError("trainer.sync_batchnorm", "torch has it for GPUs only", "set it to false")
+    return trainer
 
 
 def is_first_process() -> bool:
@@ -98,7 +103,8 @@ def _callbacks(
     *,
     progress: bool,
 ) -> list[Callback]:
-    callbacks: list[Callback] = [*early_stop(options, best), KeptCheckpoint(folder)]
+    within = WithinEpoch(folder, options.checkpoint_every_steps)
+    callbacks: list[Callback] = [*early_stop(options, best), KeptCheckpoint(folder), within]
     if best is not None:
         callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
     if after_epoch is not None:

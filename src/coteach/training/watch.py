@@ -7,7 +7,7 @@ losses do not show it; nor do they show at once that a network calls every pixel
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
 import torch
@@ -97,6 +97,15 @@ class NetworkWatch:
                 lasting=mean < SAME,
             )
         return {"disagreement": means.mean()} if self._pairs else {}
+
+    def state_dict(self) -> dict[str, int]:
+        """For how many validations each thing has lasted: what a checkpoint keeps."""
+        return dict(self._lasting)
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on counting; what has been told is not told again."""
+        self._lasting = dict(state)
+        self._told = {what for what, lasting in state.items() if lasting >= IN_A_ROW}
 
     def _tell(self, what: str, remedy: str, *, lasting: bool) -> None:
         self._lasting[what] = self._lasting.get(what, 0) + 1 if lasting else 0

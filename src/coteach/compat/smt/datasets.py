@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coteach.compat.smt.ledger import Ledger, Section
+from coteach.errors import TableError
+from coteach.tables import read_table
 
 PACKAGE = "pytorch_segmentation_models_trainer"
 _SOFT = ("input_csv_path", "image_key", "p_soft_key", "w_conf_key")
@@ -45,6 +47,8 @@ _DATASETS: dict[str, tuple[str, tuple[str, ...]]] = {
             "image_resampling",
             "selected_bands",
             "lulc_paths",
+            "lulc_legends",
+            "windows_csv",
             "return_w_conf",
         ),
     ),
@@ -94,12 +98,26 @@ def _windows_of_masks(section: Section, node: dict[str, Any]) -> None:
         return
     place = section.path("window_index_cache")
     if index.exists():  # of all windows there are, it may name a few: those of a split, or a selection
-        section.ledger.refuse(
-            place, f"{index} is a list of that package, which is not read; name a .json file"
-        )
+        _listed_windows(section, node, index)
         return
     node["window_index_cache"] = str(index.with_suffix(".json"))
     section.ledger.note(place, f"{index} is not there; windows are kept in {node['window_index_cache']}")
+
+
+def _listed_windows(section: Section, node: dict[str, Any], index: Path) -> None:
+    """A list of windows that is there, in pixels."""
+    place, needed = section.path("window_index_cache"), ("mask_path", "row_off", "col_off")
+    if index.suffix != ".csv":
+        section.ledger.refuse(place, f"{index} is no CSV; write its {', '.join(needed)} into one")
+        return
+    try:
+        read_table(index).require(*needed)
+    except TableError as error:
+        section.ledger.refuse(place, f"{index}: {error.cause}; a list has {', '.join(needed)}")
+        return
+    del node["window_index_cache"]
+    node["windows_csv"] = str(index)
+    section.ledger.note(place, f"windows_csv, the windows that {index} lists")
 
 
 def _transforms(nodes: list[Any], place: str, ledger: Ledger) -> list[Any]:

@@ -86,8 +86,8 @@ class _LegacyModel(MethodModule):
 
     def on_train_epoch_start(self) -> None:
         """A ``Trainer`` that keeps its loaders draws each epoch anew, too."""
-        if self._streams is not None:
-            self._streams.set_epoch(self.current_epoch)
+        if self.data.streams is not None:
+            self.data.streams.set_epoch(self.current_epoch)
 
 
 class SoftLabelModel(_LegacyModel):

@@ -18,6 +18,7 @@ _SAME = (
     "accelerator",
     "devices",
     "strategy",
+    "sync_batchnorm",
     "log_every_n_steps",
     "check_val_every_n_epoch",
     "deterministic",
@@ -37,7 +38,6 @@ _USUAL = {
     "limit_train_batches": 1.0,
     "limit_val_batches": 1.0,
     "overfit_batches": 0.0,
-    "sync_batchnorm": False,
     "val_check_interval": 1.0,
 }
 _EPOCHS = 1000  # Lightning's own limit

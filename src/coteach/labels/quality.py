@@ -1,0 +1,214 @@
+"""What networks thought of items while they learned -> how likely each given label is wrong.
+
+A hidden true class ``y`` stands behind every item. The networks' mean class probabilities ``P̄`` speak of it, but not in
+its own terms: averaged over epochs they are too blunt, and they lean towards classes that the noise has made frequent.
+So ``q(y | x) ∝ P̄(y)^β exp(b_y)``; the given label ``g`` follows from it by a transition ``T[y, g]``. Expectation-
+maximisation finds ``β``, ``b`` and ``T`` under which the given labels are most likely, and with them
+
+    p(y | x, g) ∝ q(y | x) T[y, g],      p(wrong) = 1 - p(g | x, g).
+
+A network that learned the wrong labels, too, gives ``P̄`` that already holds the noise; sharpening is what takes it out.
+Nothing has to be known of the noise; that it leaves the true class the most frequent one among most items of a class
+is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from scipy.special import logsumexp, softmax
+
+from coteach.errors import InputError
+
+TOLERANCE = 1e-6  # nats an item
+MAX_ITERATIONS = 500
+_SMOOTHING = 0.01  # pseudo-items of a row of T, as a share of the items of an average class
+_EXPECTED = 0.7  # share of right labels that they speak for
+_SHARPEST = 20.0
+_BLUNTEST = 0.05
+_TINY = 1e-6  # least probability that is believed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelQuality:
+    """What is known of the labels.
+
+    Shape legend: ``N`` items, ``C`` classes.
+
+    Args:
+        p_wrong: ``(N,)`` float64 in [0, 1]; NaN of items without a label or without probabilities.
+        suggested: ``(N,)`` int64, the most probable true class, ties to the lowest; -1 where ``p_wrong`` is NaN.
+        posterior: ``(N, C)`` float32, p(true class | probabilities, given label); NaN likewise.
+        transition: ``(C, C)`` float64, p(given label | true class); rows sum to 1.
+        joint: ``(C, C)`` float64, expected number of items by true class (rows) and given label.
+        sharpness: ``β``.
+        bias: ``(C,)`` float64, ``b``; mean 0.
+        log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats.
+    """
+
+    p_wrong: Float64[np.ndarray, " n"]
+    suggested: Int64[np.ndarray, " n"]
+    posterior: Float32[np.ndarray, "n c"]
+    transition: Float64[np.ndarray, "c c"]
+    joint: Float64[np.ndarray, "c c"]
+    sharpness: float
+    bias: Float64[np.ndarray, " c"]
+    log_likelihood: Float64[np.ndarray, " i"]
+
+    @property
+    def noise_rate(self) -> float:
+        """Estimated share of the labels that are wrong."""
+        return float(np.nanmean(self.p_wrong))
+
+    def ranked(self) -> Int64[np.ndarray, " m"]:
+        """Ids of the items with a label, the most probably wrong first; equal ones in order of their ids."""
+        order = np.argsort(-self.p_wrong, kind="stable")
+        return np.asarray(order[: int(np.isfinite(self.p_wrong).sum())], np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Model:
+    """What expectation-maximisation looks for; see :class:`LabelQuality`."""
+
+    transition: Float64[np.ndarray, "c c"]
+    sharpness: float
+    bias: Float64[np.ndarray, " c"]
+
+
+def label_quality(
+    probs: Float[np.ndarray, "n c"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    max_iterations: int = MAX_ITERATIONS,
+    tolerance: float = TOLERANCE,
+) -> LabelQuality:
+    """Estimate how likely each label is wrong.
+
+    Args:
+        probs: ``(N, C)`` class probabilities, best the mean over networks and epochs (``label_history.npz``) or
+            out-of-fold ones; rows are scaled to sum 1. A row that sums to 0 or holds NaN says nothing.
+        labels: ``(N,)`` given classes 0 to C-1; negative ones are no label.
+        max_iterations: of expectation-maximisation, at least 1.
+        tolerance: the end is reached when an iteration gains less than this many nats an item.
+
+    Returns:
+        The estimate. The order of the items changes it by rounding only.
+
+    Raises:
+        InputError: shapes do not fit, a label is C or more, a probability is negative, or no item has both.
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1]] * 40 + [[0.2, 0.8]] * 40)
+        >>> labels = np.array([0] * 39 + [1] + [1] * 40)
+        >>> label_quality(probs, labels).ranked()[0]
+        np.int64(39)
+    """
+    known = _checked(probs, labels)
+    if max_iterations < 1:
+        raise InputError("max_iterations", f"is {max_iterations}", "give at least 1")
+    rows = probs[known].astype(np.float64)
+    log_probs = np.log(rows / rows.sum(1, keepdims=True) + _TINY)
+    given = labels[known].astype(np.int64)
+    model, posterior, gains = _fit(log_probs, given, max_iterations, tolerance)
+    own = posterior[np.arange(len(given)), given]
+    p_wrong, suggested = np.full(len(labels), np.nan), np.full(len(labels), -1)
+    p_wrong[known] = np.clip(1 - own, 0, 1)
+    suggested[known] = posterior.argmax(1)
+    everywhere = np.full(probs.shape, np.nan, np.float32)
+    everywhere[known] = posterior
+    return LabelQuality(
+        p_wrong=p_wrong,
+        suggested=suggested,
+        posterior=everywhere,
+        transition=model.transition,
+        joint=_joint(posterior, given),
+        sharpness=model.sharpness,
+        bias=model.bias,
+        log_likelihood=np.array(gains),
+    )
+
+
+def _checked(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
+    """Which items have a label and probabilities."""
+    if len(probs) != len(labels):
+        raise InputError("labels", f"{len(labels)} for {len(probs)} rows of probs", "give one an item")
+    if probs.shape[1] < 2:
+        raise InputError("probs", f"{probs.shape[1]} column", "give one a class, at least 2")
+    if labels.size and labels.max() >= probs.shape[1]:
+        cause = f"{labels.max()} is not below the number of classes, {probs.shape[1]}"
+        raise InputError("labels", cause, "give classes 0 to C-1")
+    if (probs < 0).any():
+        raise InputError("probs", "hold a negative number", "give probabilities, not scores")
+    total = probs.sum(1)
+    known: Bool[np.ndarray, " m"] = (labels >= 0) & np.isfinite(total) & (total > 0)
+    if not known.any():
+        raise InputError("labels", "no item has a label and probabilities", "check what was recorded")
+    return known
+
+
+def _fit(
+    log_probs: Float64[np.ndarray, "n c"],
+    given: Int64[np.ndarray, " n"],
+    max_iterations: int,
+    tolerance: float,
+) -> tuple[_Model, Float64[np.ndarray, "n c"], list[float]]:
+    """Expectation-maximisation, from the networks' own choice as the true class."""
+    classes = log_probs.shape[1]
+    posterior = np.eye(classes)[log_probs.argmax(1)]
+    model = _Model(_transition(posterior, given), 1.0, np.zeros(classes))
+    gains: list[float] = []
+    for _ in range(max_iterations):
+        joint = _log_prior(log_probs, model) + np.log(model.transition[:, given].T)
+        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
+        posterior = np.exp(joint - evidence)
+        gains.append(float(evidence.mean()))
+        if len(gains) > 1 and gains[-1] - gains[-2] < tolerance:
+            break
+        model = _maximise(log_probs, given, posterior, model)
+    return model, posterior, gains
+
+
+def _log_prior(log_probs: Float64[np.ndarray, "n c"], model: _Model) -> Float64[np.ndarray, "n c"]:
+    """Log of q(y | x)."""
+    scores = model.sharpness * log_probs + model.bias
+    return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
+
+
+def _maximise(
+    log_probs: Float64[np.ndarray, "n c"],
+    given: Int64[np.ndarray, " n"],
+    posterior: Float64[np.ndarray, "n c"],
+    model: _Model,
+) -> _Model:
+    """T in closed form; a Newton step for β, then one of scaling for b: each gains, as EM needs."""
+    prior = softmax(model.sharpness * log_probs + model.bias, axis=1)
+    mean = (prior * log_probs).sum(1)
+    slope = float(((posterior - prior) * log_probs).sum())
+    curvature = float(((prior * log_probs**2).sum(1) - mean**2).sum())
+    # of classes that are equally probable everywhere, sharpness says nothing
+    step = slope / curvature if curvature > _TINY else 0.0
+    sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
+    prior = softmax(sharpness * log_probs + model.bias, axis=1)
+    bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
+    return _Model(_transition(posterior, given), sharpness, bias - bias.mean())
+
+
+def _joint(
+    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "c c"]:
+    """Expected number of items by true class and given label."""
+    classes = posterior.shape[1]
+    return np.stack([np.bincount(given, column, minlength=classes) for column in posterior.T])
+
+
+def _transition(
+    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "c c"]:
+    """p(given | true), pulled a little towards labels that are mostly right."""
+    classes = posterior.shape[1]
+    expected = np.full((classes, classes), (1 - _EXPECTED) / (classes - 1))
+    np.fill_diagonal(expected, _EXPECTED)
+    counts = _joint(posterior, given) + _SMOOTHING * len(given) / classes * expected
+    return np.asarray(counts / counts.sum(1, keepdims=True))

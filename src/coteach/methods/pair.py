@@ -1,0 +1,87 @@
+"""What methods of two networks and one batch share: both networks' losses, and a forget rate that may be estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from coteach.losses.figures import agreement, selection_figures
+from coteach.losses.soft_cross_entropy import check_same_items, soft_cross_entropy
+from coteach.losses.target import as_soft_target, hard_label
+from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, TaskInfo
+from coteach.selection.forgetting import ForgetRate
+from coteach.types import Batch, Selection, SoftTarget
+
+
+class Pair(NamedTuple):
+    """One batch as both networks see it.
+
+    Args:
+        target: the labels.
+        label: ``(B, *S)`` the hard ones.
+        logits: ``(B, C, *S)`` of networks a and b.
+        losses: ``(B, *S)`` plain cross-entropy of a and b.
+    """
+
+    target: SoftTarget
+    label: Tensor
+    logits: tuple[Tensor, Tensor]
+    losses: tuple[Tensor, Tensor]
+
+
+class PairMethod(LabelMethod):
+    """Base of methods whose two networks choose items of small loss from the same batch.
+
+    Its configuration has ``forget_end``, ``e_warm`` and ``balanced``.
+    """
+
+    trained: ClassVar[tuple[str, ...]] = ("a", "b")
+
+    def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
+        """Build both networks; there must be one forget rate a class, if they differ."""
+        self.forget = ForgetRate(self.config.forget_end, self.config.e_warm, info.num_classes)
+        super().setup(factory, info)
+
+    def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
+        """Estimate the noise from the epoch before, if that is wanted."""
+        if self.forget.noise is not None:
+            self.forget.noise.begin_epoch(epoch)
+
+    def see(self, batches: Mapping[str, Batch], step: Step) -> Pair:
+        """What both networks say of the batch."""
+        batch = batches["train"]
+        target = as_soft_target(batch.target, self.num_classes)
+        logits = self.logits("a", batch, step), self.logits("b", batch, step)
+        for scores in logits:
+            check_same_items(scores, target.probs)
+        losses = soft_cross_entropy(logits[0], target.probs), soft_cross_entropy(logits[1], target.probs)
+        label = hard_label(target.probs)
+        if self.forget.noise is not None:
+            mean = (losses[0] + losses[1]) / 2
+            self.forget.noise.observe(mean, label, target.valid, seed=step.seed, step=step.index)
+        return Pair(target, label, logits, losses)
+
+    def choose(self, losses: Tensor, pair: Pair, eligible: Tensor, step: Step) -> Selection:
+        """The items of small loss among the eligible ones."""
+        return self.forget.select(
+            losses,
+            pair.label,
+            eligible,
+            epoch=step.epoch,
+            balanced=self.config.balanced,
+            seed=step.seed,
+            step=step.index,
+        )
+
+    def figures(
+        self, pair: Pair, eligible: Tensor, by_a: Selection, by_b: Selection, step: Step
+    ) -> dict[str, Tensor | float]:
+        """For the log: what was learned from, and how far the networks agree."""
+        valid = pair.target.valid
+        return {
+            **self.forget.figures(step.epoch),
+            **selection_figures(pair.label, valid, self.num_classes, eligible, by_a.mask, by_b.mask),
+            "agreement": agreement(*pair.logits, valid),
+        }

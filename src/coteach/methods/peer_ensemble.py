@@ -1,0 +1,199 @@
+"""Our own recipe: two networks with moving averages, each judged by the other's, that predict together.
+
+Parts of several papers, each of which can be left out: two networks judge each other's labels (Han et al. 2018) by a
+mixture of normal distributions on the losses (Li et al. 2020), with a minimum for each class; losses and guesses
+are those of the networks' moving averages (Tarvainen & Valpola 2017), which also predict; mixup (Zhang et al. 2018) of
+everything; refused labels are replaced by the averages' guess on another view (Berthelot et al. 2019). Losses are noted
+as images pass, so nothing is scanned; the averages see each image once more than plain training does.
+
+Nothing is claimed for it until it is measured. Items are images.
+
+Shape legend: ``N`` images of the training set, ``B`` of a batch, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from coteach.errors import OptionError
+from coteach.losses.mixmatch import sharpened
+from coteach.losses.mixup import draw_mixing
+from coteach.losses.one_label import check_one_label
+from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
+from coteach.losses.target import as_soft_target, hard_label
+from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, Stream, TaskInfo
+from coteach.models.ema import follow, follower_of, mean_probs
+from coteach.selection.dividing import divide
+from coteach.selection.schedules import check_share, ramp
+from coteach.selection.whole_batch import gather_items
+from coteach.types import Batch, LossTerms, SoftTarget
+
+_PEER = {"a": 1, "b": 0}  # network -> the row of the one that judges its labels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeerEnsembleConfig:
+    """Options of ``PeerEnsemble``.
+
+    Args:
+        warm_epochs: epochs in which all labels are believed, >= 1.
+        threshold: a label is believed if that is more probable, in [0, 1).
+        minimum_share: of each class, the part that is believed in any case, in [0, 1).
+        ema_decay: of the moving averages, in [0, 1); 0 has none: the networks themselves judge and predict.
+        mixup_alpha: of mixup's Beta distribution, >= 0; 0 mixes nothing.
+        label_smoothing: share of each label spread over all classes, in [0, 1].
+        consistency: weight of refused images, whose label is the guess, >= 0; 0 leaves them out.
+        ramp_epochs: epochs after the warm-up over which that weight rises from 0.
+        temperature: of sharpening the guess, > 0.
+
+    Raises:
+        OptionError: one is out of range.
+    """
+
+    warm_epochs: int = 5
+    threshold: float = 0.5
+    minimum_share: float = 0.1
+    ema_decay: float = 0.999
+    mixup_alpha: float = 1.0
+    label_smoothing: float = 0.1
+    consistency: float = 1.0
+    ramp_epochs: float = 10
+    temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "minimum_share", "ema_decay"):
+            check_share(name, getattr(self, name), below_one=True)
+        check_share("label_smoothing", self.label_smoothing)
+        for name in ("mixup_alpha", "consistency", "ramp_epochs"):
+            if getattr(self, name) < 0:
+                raise OptionError(name, f"{getattr(self, name)} is negative", "use 0 to leave it out")
+        if self.temperature <= 0 or self.warm_epochs < 1:
+            cause = f"temperature {self.temperature}, warm_epochs {self.warm_epochs}"
+            raise OptionError("temperature and warm_epochs", cause, "both are positive")
+
+
+class _Lesson(NamedTuple):
+    """What one network is to learn: label distributions ``(B, C)``, weights ``(B,)``, and which images count."""
+
+    probs: Tensor
+    weight: Tensor
+    counts: Tensor
+
+
+class PeerEnsemble(LabelMethod):
+    """Two networks whose averages judge each other's labels and predict together.
+
+    Attributes:
+        noted: ``(2, N)`` float32, the last loss of each image by the average of a, of b; NaN if never seen.
+        labels: ``(N,)`` int64, the class as labelled; -1 if never seen or without a label.
+        kept: ``(2, N)`` bool, the labels that a, that b believes.
+        divided: 0-d int64, the epoch for which ``kept`` holds. All four are a part of each checkpoint.
+    """
+
+    name: ClassVar[str] = "peer_ensemble"
+    config_type: ClassVar[type] = PeerEnsembleConfig
+    trained: ClassVar[tuple[str, ...]] = ("a", "b")
+    noted: Tensor
+    labels: Tensor
+    kept: Tensor
+    divided: Tensor
+
+    def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
+        """Build both networks, their averages, and the tables."""
+        super().setup(factory, info)
+        self.seed = info.seed
+        self.register_buffer("noted", torch.full((2, info.num_items), torch.nan))
+        self.register_buffer("labels", torch.full((info.num_items,), -1))
+        self.register_buffer("kept", torch.ones(2, info.num_items, dtype=torch.bool))
+        self.register_buffer("divided", torch.tensor(-1))
+        if self.config.ema_decay > 0:
+            for name in self.trained:
+                self.networks[f"{name}_mean"] = follower_of(self.networks[name])
+
+    @property
+    def predicting(self) -> tuple[str, ...]:
+        """Both averages, or both networks if there are none."""
+        return tuple(name if self.config.ema_decay == 0 else f"{name}_mean" for name in self.trained)
+
+    def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
+        """Divide the labels by the losses noted, unless that was done before the run was interrupted."""
+        if epoch < self.config.warm_epochs or int(self.divided) == epoch:
+            return
+        parts, _ = gather_items(*self.noted, self.labels)  # of all processes, each of which saw its share
+        losses = [part.view(-1, len(self.labels)).nanmean(0) for part in parts[:2]]
+        label = parts[2].view(-1, len(self.labels)).amax(0)
+        for row, own in enumerate(losses):
+            _, self.kept[row] = divide(
+                own,
+                label.clamp(min=0),
+                (label >= 0) & ~own.isnan(),
+                num_classes=self.num_classes,
+                threshold=self.config.threshold,
+                minimum_share=self.config.minimum_share,
+                seed=self.seed,
+            )
+        self.divided.fill_(epoch)
+
+    def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- every epoch the same
+        """Two views: one is learned, the averages look at the other."""
+        return (Stream(views=2),)
+
+    def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
+        """Cross-entropy of both networks with believed labels and with guesses."""
+        batch = batches["train"]
+        target = as_soft_target(batch.target, self.num_classes)
+        check_one_label(self.name, target.probs)
+        guess = self._look(batch, target)
+        warm = step.epoch < self.config.warm_epochs
+        networks = {}
+        for name in self.trained:
+            kept = target.valid if warm else target.valid & self.kept[_PEER[name], batch.ids]
+            lesson = self._lesson(target, kept, guess, step)
+            networks[name] = {"cross_entropy": self._learn(name, batch, lesson, step)}
+        believed = self.kept.float().mean(1)
+        return LossTerms(networks=networks, logs={"kept_share/a": believed[0], "kept_share/b": believed[1]})
+
+    def _look(self, batch: Batch, target: SoftTarget) -> Tensor:
+        """What the averages say of the last view, ``(B, C)``; their losses are noted."""
+        averages: list[nn.Module] = [self.networks[name] for name in self.predicting]
+        said = torch.stack([mean_probs([network], batch.views[-1:]) for network in averages])
+        for row, probs in enumerate(said):
+            own = soft_cross_entropy(probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), target.probs)
+            self.noted[row, batch.ids] = torch.where(target.valid, own, torch.nan)
+        self.labels[batch.ids] = torch.where(target.valid, hard_label(target.probs).long(), -1)
+        return said.mean(0)
+
+    def _lesson(self, target: SoftTarget, kept: Tensor, guess: Tensor, step: Step) -> _Lesson:
+        config: PeerEnsembleConfig = self.config
+        smooth = config.label_smoothing
+        label = (1 - smooth) * torch.nan_to_num(target.probs) + smooth / self.num_classes
+        probs = torch.where(kept[:, None], label, sharpened(guess, config.temperature))
+        past = step.epoch - config.warm_epochs
+        share = 0.0 if past < 0 else ramp(past, config.ramp_epochs, 0.0, config.consistency)
+        weight = torch.where(kept, target.weight, share)
+        return _Lesson(probs, weight, kept if share == 0 else torch.ones_like(kept))
+
+    def _learn(self, name: str, batch: Batch, lesson: _Lesson, step: Step) -> Tensor:
+        """The loss of one network on the mixed images."""
+        mixing = draw_mixing(batch.ids, self.config.mixup_alpha, seed=step.seed, step=step.index, stream=name)
+        step.start_stream(name)
+        if self.config.mixup_alpha == 0:
+            logits, (probs, weight, counts) = self.networks[name](batch.inputs), lesson
+        else:
+            logits = self.networks[name](mixing.of(batch.inputs))
+            probs, weight = mixing.of(lesson.probs), mixing.of(lesson.weight)
+            counts = lesson.counts & lesson.counts[mixing.partner]  # half a label is none
+        check_same_items(logits, probs)
+        return masked_mean(soft_cross_entropy(logits, probs), counts, weight)
+
+    def after_step(self, step: Step) -> None:
+        """Move the averages; at first they forget fast, for the weights are random."""
+        if self.config.ema_decay > 0:
+            decay = min(self.config.ema_decay, 1 - 1 / (step.index + 1))
+            for name in self.trained:
+                follow(self.networks[f"{name}_mean"], self.networks[name], decay)

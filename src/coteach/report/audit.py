@@ -1,0 +1,158 @@
+"""Which labels look wrong: a run's history, or probabilities from anywhere, as one table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Int64
+
+from coteach.errors import InputError
+from coteach.labels.quality import LabelQuality, label_quality
+from coteach.tables import write_table
+
+COLUMNS = ("id", "path", "given", "suggested", "p_wrong", "loss", "margin", "forgetting", "agreement")
+_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelAudit:
+    """The audit of the labels of ``N`` items.
+
+    Args:
+        given: ``(N,)`` int64, the labels as they are; -1 for none.
+        quality: what was estimated; its ``p_wrong`` and ``suggested`` matter most.
+        loss: ``(N,)`` float64, mean cross-entropy of the given label over epochs and networks, nats.
+        margin: ``(N,)`` float64, mean score of the given label less the highest other one.
+        forgetting: ``(N,)`` float64, how often a network went from the given label to another, mean over networks.
+        agreement: ``(N,)`` float64 in [0, 1], how often two networks predicted the same class; NaN with one network.
+        All of these four are NaN where nothing was recorded, and if only probabilities were given.
+    """
+
+    given: Int64[np.ndarray, " n"]
+    quality: LabelQuality
+    loss: Float64[np.ndarray, " n"]
+    margin: Float64[np.ndarray, " n"]
+    forgetting: Float64[np.ndarray, " n"]
+    agreement: Float64[np.ndarray, " n"]
+
+    @property
+    def p_wrong(self) -> Float64[np.ndarray, " n"]:
+        """``(N,)`` in [0, 1], how likely each label is wrong; NaN without one."""
+        return self.quality.p_wrong
+
+    @property
+    def suggested(self) -> Int64[np.ndarray, " n"]:
+        """``(N,)`` the most probable true class; -1 where ``p_wrong`` is NaN."""
+        return self.quality.suggested
+
+    @property
+    def noise_rate(self) -> float:
+        """Estimated share of the labels that are wrong."""
+        return self.quality.noise_rate
+
+    def ranked(self) -> Int64[np.ndarray, " m"]:
+        """Ids of the items with a label, the most probably wrong first."""
+        return self.quality.ranked()
+
+    def rows(self, names: Sequence[str], paths: Mapping[int, str] | None = None) -> list[dict[str, str]]:
+        """The table, the most probably wrong first.
+
+        Args:
+            names: one a class.
+            paths: id -> file, of items that are one.
+        """
+        numbers = [self.p_wrong, self.loss, self.margin, self.forgetting, self.agreement]
+        return [
+            {"id": str(i), "path": (paths or {}).get(i, ""), "given": names[self.given[i]]}
+            | {"suggested": names[self.suggested[i]]}
+            | {name: _text(values[i]) for name, values in zip(COLUMNS[4:], numbers, strict=True)}
+            for i in self.ranked().tolist()
+        ]
+
+    def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
+        """Write the table as CSV, whole or not at all; see :meth:`rows`."""
+        write_table(path, COLUMNS, self.rows(names, paths))
+
+    def summary(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain numbers and lists for JSON."""
+        return {
+            "labels": len(self.ranked()),
+            "noise_rate": self.noise_rate,
+            "classes": list(names),
+            "transition": self.quality.transition.tolist(),
+            "true_by_given": self.quality.joint.tolist(),
+            "sharpness": self.quality.sharpness,
+        }
+
+
+def audit(
+    source: np.ndarray | str | os.PathLike[str] | Any, labels: Int[np.ndarray, " n"] | None = None
+) -> LabelAudit:
+    """Say of each label how likely it is wrong.
+
+    Args:
+        source: the folder of a run on images, what :func:`coteach.fit` gave (with an ``output_dir``), or an array
+            ``(N, C)`` of class probabilities, of any model; best are out-of-fold ones.
+        labels: ``(N,)`` given classes, -1 for none, beside an array of probabilities; a run knows its own.
+
+    Raises:
+        InputError: labels are missing, or are given beside a run.
+        TrainingError: the run has recorded no history.
+
+    Example:
+        >>> probs = np.array([[0.9, 0.1]] * 40 + [[0.2, 0.8]] * 40)
+        >>> found = audit(probs, np.array([0] * 39 + [1] + [1] * 40))
+        >>> found.ranked()[0], found.suggested[39]
+        (np.int64(39), np.int64(0))
+    """
+    if isinstance(source, np.ndarray):
+        if labels is None:
+            raise InputError("labels", "are missing", "give one class an item beside the probabilities")
+        nothing = np.full(len(labels), np.nan)
+        quality = label_quality(source, labels)
+        return LabelAudit(labels.astype(np.int64), quality, nothing, nothing, nothing, nothing)
+    if labels is not None:
+        raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
+    from coteach.training.history import read_history
+
+    folder = source if isinstance(source, (str, os.PathLike)) else source.output_dir
+    if folder is None:
+        raise InputError("the fit", "was kept in no folder", "give coteach.fit an output_dir")
+    return audit_history(read_history(Path(folder)))
+
+
+def audit_history(history: Mapping[str, np.ndarray]) -> LabelAudit:
+    """The audit of a history, see :class:`coteach.training.history.LabelHistory`."""
+    seen = history["seen"]
+    given = history["label"].astype(np.int64)
+    labelled = np.where(given >= 0, 1.0, np.nan)
+    return LabelAudit(
+        given=given,
+        quality=label_quality(_mean(history["probs"], seen[..., None]), given),
+        loss=labelled * _mean(history["loss"], seen),
+        margin=labelled * _mean(history["margin"], seen),
+        forgetting=labelled * history["forgotten"].mean(0),
+        agreement=labelled * _share(history["agreed"], history["compared"]),
+    )
+
+
+def _mean(
+    total: Float[np.ndarray, "m n *c"], count: Int[np.ndarray, "m n *ones"]
+) -> Float64[np.ndarray, "n *c"]:
+    """Mean over epochs and networks, of networks that saw the item; NaN where none did."""
+    mean: Float64[np.ndarray, "n *c"] = _share(total.sum(0, dtype=np.float64), count.sum(0))
+    return mean
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> Any:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _text(value: float) -> str:
+    """A number for the table; empty if there is none."""
+    return "" if np.isnan(value) else f"{value:.{_DIGITS}g}"

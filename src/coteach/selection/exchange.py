@@ -1,0 +1,124 @@
+"""The exchange of small-loss items between two networks, for training loops written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from coteach.errors import InputError, OptionError
+from coteach.selection.mixture import clean_probability
+from coteach.selection.small_loss import select_small_loss
+
+KeepRatio = float | Sequence[float] | Mapping[int, float]
+
+
+def select_indices(
+    targets: Tensor | Sequence[int],
+    losses: Tensor | Sequence[Tensor],
+    keep_ratio: KeepRatio = 0.85,
+) -> list[Int64[Tensor, " k"]]:
+    """In each class of the batch, each network names the items of smallest loss for the other to learn from.
+
+    Of the ``n`` items of a class, ``k = max(1, floor(keep_ratio·n + 1e-6))`` are kept: a class with one item in the
+    batch keeps it. The same losses give the same indices, equal ones too.
+
+    Args:
+        targets: ``(N,)`` the given label of every item, any integers.
+        losses: the plain losses ``(N,)`` of model 1 and of model 2, in this order; no gradient is taken from them.
+            NaN counts as the largest.
+        keep_ratio: share of each class to keep, in (0, 1]; one for all, a list with one for each of the classes
+            0, 1, …, or a mapping from class to share.
+
+    Returns:
+        The indices for model 1, which model 2 chose, and those for model 2, which model 1 chose: int64, ascending,
+        on the device of the losses.
+
+    Raises:
+        InputError: not the losses of two models, or not one loss an item.
+        OptionError: a ratio is outside (0, 1], or a class of the batch has none.
+
+    Example:
+        >>> losses = torch.tensor([0.3, 0.1, 0.2, 5.0]), torch.tensor([0.1, 0.2, 0.3, 6.0])
+        >>> select_indices(torch.tensor([0, 0, 0, 1]), losses, keep_ratio=0.67)
+        [tensor([0, 1, 3]), tensor([1, 2, 3])]
+    """
+    if len(losses) != 2:
+        raise InputError("losses", f"of {len(losses)} models", "give those of model 1 and model 2")
+    device = losses[0].device
+    labels = torch.as_tensor(targets, device=device)
+    for number, own in enumerate(losses, start=1):
+        if own.shape != labels.shape or own.ndim != 1:
+            raise InputError(
+                f"losses of model {number}",
+                f"shape {tuple(own.shape)} for targets of shape {tuple(labels.shape)}",
+                "give one loss an item, unreduced (reduction='none')",
+            )
+    classes, group = torch.unique(labels, return_inverse=True)
+    forget = 1 - _ratios(keep_ratio, [int(c) for c in classes.tolist()]).to(device)
+    if not len(labels):
+        return [torch.empty(0, dtype=torch.int64, device=device) for _ in range(2)]
+    kept = [
+        select_small_loss(own.detach().to(device), forget, group=group, num_groups=len(classes)).mask
+        for own in losses
+    ]
+    return [mask.nonzero()[:, 0] for mask in reversed(kept)]
+
+
+def estimate_keep_ratio(
+    targets: Tensor | Sequence[int], losses: Tensor | Sequence[Tensor], minimum: float = 0.1
+) -> dict[int, float]:
+    """The share of each class whose label is probably right, by the losses of the whole training set.
+
+    A class's ratio is the mean of ``clean_probability`` over its items: with imbalance a small class is often
+    mislabelled far more than a large one, and no one ratio fits both. The mixture is fitted to the losses of all
+    classes together, in which an item of a small class that is named as one of the large stands out.
+
+    Args:
+        targets: ``(N,)`` the given label of every item.
+        losses: the plain losses ``(N,)`` of one or more models; their mean counts. NaN is left out.
+        minimum: no ratio is below it, in (0, 1].
+
+    Returns:
+        Class -> ratio in [minimum, 1], as ``select_indices`` takes it.
+
+    Raises:
+        OptionError: ``minimum`` is outside (0, 1].
+    """
+    _check_ratio("minimum", minimum)
+    mean = losses if isinstance(losses, Tensor) and losses.ndim == 1 else torch.stack(list(losses)).mean(0)
+    labels = torch.as_tensor(targets, device=mean.device)
+    clean, known = clean_probability(mean), ~mean.isnan()
+    ratios = {}
+    for c in torch.unique(labels).tolist():
+        own = clean[(labels == c) & known]
+        ratios[int(c)] = max(minimum, own.mean().item()) if len(own) else 1.0
+    return ratios
+
+
+def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " g"]:
+    """``(G,)`` the ratio of each of these classes, checked."""
+    if isinstance(keep_ratio, Mapping):
+        named = {int(c): float(ratio) for c, ratio in keep_ratio.items()}
+    elif isinstance(keep_ratio, (int, float)):
+        _check_ratio("keep_ratio", keep_ratio)
+        named = dict.fromkeys(classes, float(keep_ratio))
+    else:
+        named = {c: float(ratio) for c, ratio in enumerate(keep_ratio)}
+    for c, ratio in named.items():
+        _check_ratio(f"keep_ratio of class {c}", ratio)
+    missing = [c for c in classes if c not in named]
+    if missing:
+        raise OptionError(
+            "keep_ratio", f"none for class {missing[0]}", "give one for every class, or one for all"
+        )
+    return torch.tensor([named[c] for c in classes], dtype=torch.float64)
+
+
+def _check_ratio(name: str, ratio: float) -> None:
+    if not 0 < ratio <= 1:
+        raise OptionError(
+            name, f"{ratio} is outside (0, 1]", "give the share of a class to keep, such as 0.85"
+        )

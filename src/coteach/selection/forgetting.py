@@ -1,0 +1,128 @@
+"""The share of items that is left out, by epoch: given, given by class, or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from coteach.errors import OptionError
+from coteach.selection.noise_rate import NoiseRate
+from coteach.selection.schedules import check_share, ramp
+from coteach.selection.small_loss import select_small_loss
+from coteach.types import Selection
+
+ForgetEnd = float | Sequence[float] | Literal["auto", "auto_by_class"]
+_ESTIMATED = ("auto", "auto_by_class")
+
+
+class ForgetRate(nn.Module):
+    """``R(e)``: rises from 0 to its end over the first epochs (Han et al. 2018: ``min(τ·e/T_k, τ)``).
+
+    Args:
+        end: the rate from epoch ``e_warm`` on, in [0, 1); a list gives each class its own; ``auto`` takes the noise
+            rate that the losses show, ``auto_by_class`` that of each class.
+        e_warm: epochs until ``end`` is reached, >= 0.
+        num_classes: ``C``.
+
+    Attributes:
+        noise: the estimate; None unless it is asked for.
+
+    Raises:
+        OptionError: a rate is outside [0, 1), there is not one a class, or ``e_warm`` is negative.
+    """
+
+    def __init__(self, end: ForgetEnd, e_warm: float, num_classes: int) -> None:
+        super().__init__()
+        self.e_warm = e_warm
+        ramp(0, e_warm, 0.0, 1.0)  # refuses a negative e_warm
+        self.noise = NoiseRate(num_classes) if end in _ESTIMATED else None
+        self.differs = end == "auto_by_class"
+        self.ends: tuple[float, ...] = (0.0,) * num_classes
+        if self.noise is None:
+            self.ends = _one_a_class(end, num_classes)
+            self.differs = len(set(self.ends)) > 1
+
+    def overall(self, epoch: float) -> float | Float[Tensor, " 1"]:
+        """The rate of the whole batch; the highest, where each class was given its own."""
+        progress = ramp(epoch, self.e_warm, 0.0, 1.0)
+        if self.noise is not None:
+            return self.noise.overall * progress
+        return ramp(epoch, self.e_warm, 0.0, max(self.ends))
+
+    def by_class(self, epoch: float, device: torch.device) -> float | Float[Tensor, " c"]:
+        """The rate of each class; a number where it is the same for all and known beforehand."""
+        progress = ramp(epoch, self.e_warm, 0.0, 1.0)
+        if self.noise is not None:
+            rates = self.noise.by_class if self.differs else self.noise.overall.expand(len(self.ends))
+            return rates * progress
+        if not self.differs:
+            return ramp(epoch, self.e_warm, 0.0, self.ends[0])
+        return torch.tensor(self.ends, dtype=torch.float64, device=device) * progress
+
+    def figures(self, epoch: float) -> dict[str, Tensor | float]:
+        """For the log: the rate of the epoch, and the estimated noise."""
+        rate = self.overall(epoch)
+        shown: dict[str, Tensor | float] = {"forget_rate": rate[0] if isinstance(rate, Tensor) else rate}
+        if self.noise is not None:
+            shown["noise_rate"] = self.noise.overall[0].clone()
+        return shown
+
+    def select(
+        self,
+        losses: Float[Tensor, "*items"],
+        label: Int[Tensor, "*items"],
+        eligible: Bool[Tensor, "*items"],
+        *,
+        epoch: float,
+        balanced: bool,
+        seed: int,
+        step: int,
+    ) -> Selection:
+        """Keep the items of smallest loss, ``1 - R(e)`` of them.
+
+        Args:
+            losses: plain losses, any shape.
+            label: class of every item.
+            eligible: which items to choose from.
+            epoch: current epoch.
+            balanced: keep the share of each class by itself.
+            seed: seed of the run, for ties.
+            step: counter of the batch, for ties.
+        """
+        if balanced:
+            rate, groups = self.by_class(epoch, losses.device), len(self.ends)
+            return select_small_loss(
+                losses, rate, group=label, num_groups=groups, eligible=eligible, seed=seed, step=step
+            )
+        return select_small_loss(losses, self.overall(epoch), eligible=eligible, seed=seed, step=step)
+
+
+def check_forgetting(end: ForgetEnd, e_warm: float, *, balanced: bool) -> None:
+    """Refuse rates before training starts, when the number of classes is not known yet.
+
+    Args:
+        end: see :class:`ForgetRate`.
+        e_warm: see there.
+        balanced: whether the share of each class is kept by itself.
+
+    Raises:
+        OptionError: one is out of range, or classes have rates of their own without ``balanced``.
+    """
+    listed = isinstance(end, Sequence) and not isinstance(end, str)
+    if (listed or end == "auto_by_class") and not balanced:
+        raise OptionError("forget_end", "is by class, but the batch is ranked whole", "set balanced: true")
+    ForgetRate(end, e_warm, len(end) if isinstance(end, Sequence) and listed else 1)
+
+
+def _one_a_class(end: ForgetEnd, num_classes: int) -> tuple[float, ...]:
+    if isinstance(end, str):
+        raise OptionError("forget_end", f"{end!r} is unknown", "give a share, 'auto' or 'auto_by_class'")
+    if isinstance(end, int | float):
+        return (check_share("forget_end", end, below_one=True),) * num_classes
+    if len(end) != num_classes:
+        raise OptionError("forget_end", f"{len(end)} rates for {num_classes} classes", "give one a class")
+    return tuple(check_share("forget_end", rate, below_one=True) for rate in end)

@@ -1,0 +1,55 @@
+"""Means over an epoch that go on where a checkpoint within the epoch left them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+
+class EpochMeans:
+    """Weighted means of figures, added up batch by batch.
+
+    Example:
+        >>> means = EpochMeans()
+        >>> means.add({"loss": torch.tensor(1.0)}, weight=1)
+        >>> means.add({"loss": torch.tensor(4.0)}, weight=2)
+        >>> means.result(lambda sums: sums)
+        {'loss': tensor(3.)}
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}  # name -> (sum of weight x value, sum of weights)
+
+    def add(self, figures: Mapping[str, Tensor | float], weight: int) -> None:
+        """Count the figures of a batch.
+
+        Args:
+            figures: name -> a number.
+            weight: samples in the batch.
+        """
+        for name, value in figures.items():
+            number = value.detach().float() if isinstance(value, Tensor) else torch.tensor(value)
+            pair = torch.stack([number * weight, torch.full_like(number, weight)])
+            known = self._sums.get(name)
+            self._sums[name] = pair if known is None else known.to(pair.device) + pair
+
+    def result(self, add_up: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """The means.
+
+        Args:
+            add_up: a tensor of this process -> its sum over all processes.
+        """
+        return {name: pair[0] / pair[1] for name, pair in self.sums(add_up).items()}
+
+    def sums(self, add_up: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        """What a checkpoint keeps, for the first process to go on with; the others begin with nothing."""
+        if not self._sums:
+            return {}
+        together = add_up(torch.stack(list(self._sums.values())))
+        return dict(zip(self._sums, together.unbind(), strict=True))
+
+    def restart(self, sums: Mapping[str, Tensor] | None = None) -> None:
+        """Begin with nothing, or with what a checkpoint kept."""
+        self._sums = dict(sums or {})

@@ -1,0 +1,62 @@
+"""What would go wrong late in a run, found before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
+from coteach.errors import ConfigError
+from coteach.training.run import TrainingRun
+
+# What methods call the epochs over which something rises or is held back.
+_WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up")
+
+
+def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
+    """Look for a last batch of one sample that the network cannot be trained on: BatchNorm needs two values.
+
+    Args:
+        run: what is to be trained.
+        network: one like those of the run; it is put into training mode.
+
+    Raises:
+        ConfigError: there will be such a batch.
+    """
+    loader, total = run.loader, len(run.datasets["train"])
+    if loader.batch_size != 1 and (loader.drop_last or total % loader.batch_size != 1):
+        return
+    dataset = run.datasets["train"]
+    with seeded(run.seed):
+        sample = KeyedDataset(dataset, seed=run.seed)[ItemKey(0, 0)]
+        inputs = getattr(dataset, "collate", collate_batch)([sample]).inputs
+        if not isinstance(inputs, Tensor):
+            return
+        try:
+            with torch.no_grad():
+                network.train()(inputs)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            if loader.batch_size == 1:
+                cause, remedy = "1: BatchNorm cannot be trained on single samples", "give 2 or more"
+            else:
+                cause = f"{loader.batch_size} leaves one of {total} samples over: BatchNorm cannot be trained on it"
+                remedy = "set data_loader.drop_last: true, or give another batch_size"
+            raise ConfigError("data_loader.batch_size", cause, remedy) from error
+
+
+def schedule_remark(run: TrainingRun) -> str:
+    """What is to be said of a schedule of the method that is longer than the run; empty if it is not."""
+    epochs = run.options.epoch_limit
+    config: Any = getattr(run.method, "config", None)
+    for name in _WARM:
+        value = getattr(config, name, None)
+        if epochs is not None and isinstance(value, int | float) and value > epochs:
+            return (
+                f"{run.method.name}: {name} {value:g} is longer than the run of {epochs} epochs, so its schedule never "
+                f"reaches its end; lower {name} or train longer"
+            )
+    return ""

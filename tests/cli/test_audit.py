@@ -1,0 +1,105 @@
+"""``coteach audit`` from training to the page."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import coteach
+from coteach.cli.main import main
+from coteach.training.history import HISTORY_FILE, LabelHistory, write_history
+from coteach.types import Batch
+
+CONFIG = """
+method: {name: co_teaching}
+num_classes: 2
+class_names: [dark, bright]
+model: {_target_: coteach.models.SmallMobileNet, num_classes: 2, in_channels: 1}
+optimizer: {_target_: torch.optim.AdamW, lr: 1e-2}
+train_dataset: {_target_: coteach.ImageTableDataset, input_csv_path: train.csv, class_names: [dark, bright]}
+output_dir: run
+"""
+WRONG = {4, 17, 30}
+
+
+def outcome(*args):
+    with pytest.raises(SystemExit) as left:
+        main([*map(str, args)])
+    return left.value.code
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A run on sixty dark or bright images, three of them called the other, whose networks knew them apart."""
+    folder = tmp_path / "audited"
+    (folder / "run").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    given = truth.copy()
+    given[list(WRONG)] ^= 1
+    lines = ["path,label"]
+    for i in range(60):
+        grey = rng.integers(0, 90, (8, 8)) + 150 * truth[i]
+        Image.fromarray(grey.astype(np.uint8)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{('dark', 'bright')[given[i]]}")
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    (folder / "run" / "config.yaml").write_text(CONFIG)
+    labels = torch.from_numpy(given)
+    history = LabelHistory(("a", "b"), 60, 2)
+    for epoch in range(3):
+        for name in "ab":
+            scores = torch.from_numpy(
+                np.where(truth[:, None] == [0, 1], 2.0, -2.0) + rng.normal(size=(60, 2))
+            )
+            history.see(name, Batch(torch.arange(60), (None,), (labels,)), scores, epoch)
+    write_history(folder / "run" / HISTORY_FILE, history.networks, history.values)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_wrong_labels_come_first(tmp_path, capsys):
+    assert outcome("audit", "run", "--output", tmp_path / "out", "--top", "5") == 0
+    assert "are probably wrong" in capsys.readouterr().out
+    with (tmp_path / "out" / "labels.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 60
+    assert {int(row["id"]) for row in rows[:3]} == WRONG
+    for row in rows[:3]:
+        assert row["suggested"] == ("dark", "bright")[int(row["id"]) % 2] != row["given"]
+        assert row["path"].endswith(f"{row['id']}.png")
+        assert 0 <= float(row["agreement"]) <= 1
+    page = (tmp_path / "out" / "audit.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    figures = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert figures["labels"] == 60
+    assert figures["noise_rate"] == pytest.approx(0.05, abs=0.03)
+    assert np.sum(figures["true_by_given"]) == pytest.approx(60)
+
+
+def test_the_same_from_python_and_beside_the_run_by_default(trained):
+    assert outcome("audit", "run", "--quiet") == 0
+    with (trained / "run" / "audit" / "labels.csv").open(newline="") as stream:
+        ids = [int(row["id"]) for row in csv.DictReader(stream)]
+    assert coteach.audit("run").ranked().tolist() == ids
+
+
+def test_a_picture_that_is_gone_is_no_failure(trained):
+    (trained / "17.png").unlink()
+    assert outcome("audit", "run") == 0
+    assert "No picture" in (trained / "run" / "audit" / "audit.html").read_text()
+
+
+def test_other_data_is_refused(trained, capsys):
+    table = trained / "train.csv"
+    table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
+    assert outcome("audit", "run") == 1
+    assert "has 59 images, the history of run has 60" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
+    assert outcome("audit", tmp_path / "nowhere") == 1
+    assert "nowhere: has recorded no history" in capsys.readouterr().err

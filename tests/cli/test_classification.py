@@ -1,0 +1,330 @@
+"""``coteach train``, ``evaluate`` and ``report`` on images with one label each; what bad input says."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from coteach.cli.main import main
+from coteach.report.logs import read_log
+
+NAMES = ("blue", "green", "red")
+SIZE = 8
+
+
+def picture(rng, code) -> np.ndarray:
+    image = rng.integers(0, 100, (SIZE, SIZE, 3), np.uint8)
+    image[..., 2 - code] += 120
+    return image
+
+
+def write_images(root: Path, count: int, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    for code, name in enumerate(NAMES):
+        (root / name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(picture(rng, code)).save(root / name / f"{index}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    write_images(folder / "train", 8)
+    write_images(folder / "val", 3, seed=1)
+    return folder
+
+
+def folder_node(root: Path, **options) -> dict:
+    return {"_target_": "coteach.ImageFolderDataset", "root": str(root), **options}
+
+
+def config(sets: Path, run: Path, **changes) -> dict:
+    return {
+        "method": {"name": "supervised"},
+        "num_classes": 3,
+        "model": {"_target_": "coteach.models.SmallMobileNet", "num_classes": 3, "in_channels": 3},
+        "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.02},
+        "train_dataset": folder_node(sets / "train"),
+        "val_dataset": folder_node(sets / "val"),
+        "test_dataset": folder_node(sets / "val"),
+        "data_loader": {"batch_size": 8},
+        "trainer": {"max_epochs": 4, "accelerator": "cpu", "monitor": "val/BA", "log_images": 1},
+        "output_dir": str(run),
+    } | changes
+
+
+def call(*args) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([str(arg) for arg in args])
+    return left.value.code or 0
+
+
+def train(tmp_path: Path, content: dict) -> int:
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(content))
+    return call("train", tmp_path / "conf.yaml")
+
+
+def refused(tmp_path, capsys, content) -> str:
+    """The error of a training that must not begin."""
+    code = train(tmp_path, content)
+    error = capsys.readouterr().err
+    assert code == 1, error
+    assert not Path(content["output_dir"]).exists()
+    assert error.startswith("Error: ")
+    return error
+
+
+@pytest.fixture(scope="module")
+def trained(sets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    assert train(folder, config(sets, folder / "run")) == 0
+    return folder / "run"
+
+
+def test_training_keeps_the_names_of_the_folders_and_logs_balanced_accuracy(trained):
+    assert yaml.safe_load((trained / "config.yaml").read_text())["class_names"] == list(NAMES)
+    figures = list(read_log(trained).figures["val/BA"].values())
+    assert len(figures) == 4
+    assert all(0 <= figure <= 1 for figure in figures)
+
+
+def test_evaluation_counts_as_a_plain_loop_over_the_files_does(trained, sets, capsys):
+    assert call("evaluate", trained, "--top-k", "1", "--top-k", "3", "--checkpoint", "last") == 0
+    shown = capsys.readouterr().out
+    found = json.loads((trained / "evaluation.json").read_text())
+
+    from coteach.cli.config import load_config
+    from coteach.cli.runs import load_trained
+    from coteach.cli.targets import TargetResolver
+
+    method = load_trained(
+        load_config(trained / "config.yaml"), TargetResolver(), trained / "checkpoints" / "last.ckpt"
+    )
+    import torch
+
+    expected = np.zeros((3, 3), int)
+    for code, name in enumerate(NAMES):
+        for file in sorted((sets / "val" / name).iterdir()):
+            image = torch.from_numpy(np.asarray(Image.open(file)).transpose(2, 0, 1) / 255).float()
+            with torch.no_grad():
+                expected[code, int(method.networks["a"](image[None]).argmax())] += 1
+    assert found["confusion"] == expected.tolist()
+    assert found["OA"] == pytest.approx(np.trace(expected) / 9)
+    assert found["BA"] == pytest.approx((np.diag(expected) / 3).mean())
+    assert (found["top-1"], found["top-3"]) == (found["OA"], 1.0)
+    assert (found["images"], found["skipped"]) == (9, [])
+    assert re.search(r"OA \d\.\d{4}   BA \d\.\d{4}   top-1 .*top-3 1\.0000", shown)
+    assert all(name in shown for name in NAMES)
+
+
+def test_the_report_shows_images_not_pixels(trained, tmp_path, capsys):
+    assert call("report", trained, "--output", tmp_path / "r.html") == 0, capsys.readouterr().err
+    page = (tmp_path / "r.html").read_text()
+    for part in ("balanced accuracy", "images counted", "recall", "Validation balanced accuracy", *NAMES):
+        assert part in page
+    assert "IoU" not in page
+    assert not re.search(r"of the pixels|pixels counted|>pixels<|right pixels", page)
+
+
+def test_options_of_maps_are_refused_for_images(trained, capsys):
+    for command in ("evaluate", "report"):
+        assert call(command, trained, "--reference", "truth.tif") == 1
+        assert "--reference: is for maps; images are measured against their labels" in capsys.readouterr().err
+    assert call("evaluate", trained, "--top-k", "4") == 1
+    assert "top-k: 4 of 3 classes; give 1 to 3" in capsys.readouterr().err
+
+
+def test_a_table_trains_to_the_same_numbers_and_goes_on(sets, trained, tmp_path, capsys):
+    """A CSV of the same files in the same order, with names as labels, is the same data."""
+    for part in ("train", "val"):
+        files = sorted((sets / part).rglob("*.png"))
+        rows = [f"{file.relative_to(sets)},{file.parent.name}" for file in files]
+        (tmp_path / f"{part}.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    node = {"_target_": "coteach.ImageTableDataset", "root": str(sets), "class_names": list(NAMES)}
+    content = config(
+        sets,
+        tmp_path / "run",
+        train_dataset=node | {"input_csv_path": str(tmp_path / "train.csv")},
+        val_dataset=node | {"input_csv_path": str(tmp_path / "val.csv")},
+    )
+    content["trainer"] |= {"max_epochs": 1}
+    assert train(tmp_path, content) == 0
+    content["trainer"] |= {"max_epochs": 4}
+    assert train(tmp_path, content) == 0
+    losses = [read_log(run).figures["val/loss"] for run in (tmp_path / "run", trained)]
+    assert losses[0] == losses[1]
+    (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text().replace(",red", ",blue", 1))
+    capsys.readouterr()
+    assert train(tmp_path, content) == 1
+    assert "train_dataset" in capsys.readouterr().err  # other labels are another run
+
+
+def test_co_teaching_learns_from_arrays_with_wrong_labels(tmp_path, capsys):
+    rng = np.random.default_rng(3)
+    codes = np.arange(60) % 3
+    images = np.stack([picture(rng, code) for code in codes])
+    noisy = codes.copy()
+    noisy[:12] = (noisy[:12] + 1) % 3
+    np.savez(tmp_path / "set.npz", images=images, labels=noisy, clean=codes)
+    node = {"_target_": "coteach.ArrayDataset", "images": str(tmp_path / "set.npz"), "num_classes": 3}
+    method = {"name": "co_teaching", "e_warm": 1, "p_start": 1.0, "p_end": 1.0, "forget_end": 0.2}
+    clean = node | {"labels": str(tmp_path / "set.npz"), "labels_key": "clean"}
+    content = config(
+        tmp_path,
+        tmp_path / "run",
+        method=method,
+        train_dataset=node,
+        val_dataset=clean,
+        test_dataset=clean,
+        class_names=list(NAMES),
+    )
+    content["trainer"] |= {"max_epochs": 6}
+    assert train(tmp_path, content) == 0
+    assert call("evaluate", tmp_path / "run", "--checkpoint", "last", "--quiet") == 0
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text())["BA"] > 0.9
+
+
+# -- bad input ------------------------------------------------------------------------------------------------
+
+
+def arrays(tmp_path, images, labels) -> dict:
+    np.savez(tmp_path / "bad.npz", images=images, labels=labels)
+    return {"_target_": "coteach.ArrayDataset", "images": str(tmp_path / "bad.npz")}
+
+
+def test_labels_outside_the_classes(sets, tmp_path, capsys):
+    node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [0, 1, 2, 3, 255, 1])
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "train_dataset: " in error
+    assert "bad.npz, item 3: its label 3 is not one of 0 to 2 (2 such labels); correct it or num_cl" in error
+
+
+def test_images_that_hold_nan(sets, tmp_path, capsys):
+    images = np.zeros((6, 8, 8, 3), np.float32)
+    images[4, 0, 0, 0] = np.nan
+    node = arrays(tmp_path, images, [0, 1, 2, 0, 1, 2])
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "bad.npz, item 4: holds NaN or infinity; replace the image or leave it out" in error
+
+
+def test_an_empty_class_folder(sets, tmp_path, capsys):
+    write_images(tmp_path / "set", 1)
+    (tmp_path / "set" / "red" / "0.png").unlink()
+    content = config(sets, tmp_path / "run", train_dataset=folder_node(tmp_path / "set"))
+    assert f"{tmp_path / 'set' / 'red'}: is an empty class folder; add" in refused(tmp_path, capsys, content)
+
+
+def test_a_missing_class_folder_does_not_move_the_others(sets, tmp_path, capsys):
+    write_images(tmp_path / "set", 1)
+    (tmp_path / "set" / "green" / "0.png").unlink()
+    (tmp_path / "set" / "green").rmdir()
+    content = config(sets, tmp_path / "run", val_dataset=folder_node(tmp_path / "set"))
+    error = refused(tmp_path, capsys, content)
+    assert "val_dataset: has 2 classes (blue, red), num_classes is 3" in error
+    write_images(tmp_path / "other" / "x", 1)
+    (tmp_path / "other" / "x" / "green").rename(tmp_path / "other" / "x" / "a_green")
+    content["val_dataset"] = folder_node(tmp_path / "other" / "x")
+    error = refused(tmp_path, capsys, content)
+    assert "val_dataset: 'blue' is its class 1, in training it is class 0; give class_names: [blue," in error
+
+
+def test_one_class_only(sets, tmp_path, capsys):
+    node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [2] * 6)
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "train_dataset: its labels hold only class 2; give labels of at least two classes" in error
+    node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [-1] * 6)
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "its labels hold no class at all" in error
+
+
+def test_unreadable_rows_of_a_table(sets, tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("path,label\nblue/0.png,0\nblue/1.png,blue\nred/0.png\ngreen/0.png,7\n")
+    node = {
+        "_target_": "coteach.ImageTableDataset",
+        "input_csv_path": str(tmp_path / "t.csv"),
+        "root": str(sets / "train"),
+    }
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "2 of 4 rows cannot be read (line 3: label 'blue' is no integer (names need class_names)" in error
+    assert "line 4: has 1 cells where the header has 2 columns)" in error
+    names = [*NAMES]
+    error = refused(
+        tmp_path, capsys, config(sets, tmp_path / "r", train_dataset=node | {"class_names": names})
+    )
+    assert "line 4: has 1 cells" in error
+    assert "line 5: label 7 is not one of 0 to 2" in error
+
+
+def test_a_corrupt_jpeg_is_fatal_or_skipped_and_counted(sets, tmp_path, capsys):
+    write_images(tmp_path / "set", 8)
+    bad = tmp_path / "set" / "green" / "a.jpg"
+    Image.fromarray(picture(np.random.default_rng(0), 1)).resize((64, 64)).save(bad)
+    bad.write_bytes(bad.read_bytes()[:300])
+    content = config(
+        sets,
+        tmp_path / "run",
+        train_dataset=folder_node(tmp_path / "set", image_size=8),
+        test_dataset=folder_node(tmp_path / "set", image_size=8, on_error="skip"),
+    )
+    content["trainer"] |= {"max_epochs": 1}
+    assert train(tmp_path, content) == 1
+    error = capsys.readouterr().err
+    assert f"{bad}: cannot be read (" in error
+    assert "replace or remove it, or set on_error: skip" in error
+    content["train_dataset"]["on_error"] = "skip"
+    content["output_dir"] = str(tmp_path / "other")
+    with pytest.warns(UserWarning, match=r"a\.jpg: cannot be read \(.*\); skipped, 1 of 25 images so far"):
+        assert train(tmp_path, content) == 0
+    with pytest.warns(UserWarning, match=r"skipped, 1 of 25"):
+        assert call("evaluate", tmp_path / "other", "--quiet") == 0
+    found = json.loads((tmp_path / "other" / "evaluation.json").read_text())
+    assert (found["images"], found["skipped"]) == (24, [str(bad)])
+
+
+def test_a_batch_of_one_that_batch_norm_cannot_learn_from(sets, tmp_path, capsys):
+    node = {
+        "_target_": "torchvision.models.shufflenet_v2_x0_5",  # its last maps are 1 x 1 pixels
+        "num_classes": 3,
+        "weights": None,
+    }
+    content = config(sets, tmp_path / "run", model=node, data_loader={"batch_size": 23})
+    error = refused(tmp_path, capsys, content)
+    assert "data_loader.batch_size: 23 leaves one of 24 samples over: BatchNorm cannot be trained on" in error
+    assert "set data_loader.drop_last: true, or give another batch_size" in error
+    content["data_loader"] = {"batch_size": 1}
+    assert "BatchNorm cannot be trained on single samples" in refused(tmp_path, capsys, content)
+
+
+@pytest.mark.parametrize("rate", [1.0, -0.1, 3])
+def test_forget_rates_that_are_no_shares(sets, tmp_path, capsys, rate):
+    method = {"name": "co_teaching", "forget_end": rate}
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", method=method))
+    assert re.search(rf"method\.forget_end: {rate} is outside \[0, 1\)", error), error
+
+
+def test_a_schedule_longer_than_the_run_is_warned_of(sets, tmp_path, capsys):
+    content = config(sets, tmp_path / "run", method={"name": "co_teaching", "e_warm": 5})
+    content["trainer"] |= {"max_epochs": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert train(tmp_path, content) == 0
+    error = capsys.readouterr().err
+    assert "co_teaching: e_warm 5 is longer than the run of 1 epochs, so its schedule never reaches" in error
+
+
+def test_a_model_for_other_images(sets, tmp_path, capsys):
+    content = config(sets, tmp_path / "run")
+    content["model"] |= {"in_channels": 1}
+    assert "takes images of 1 bands, these have 3; set model.in_channels to 3" in refused(
+        tmp_path, capsys, content
+    )
+    content["model"] = {"_target_": "coteach.models.SmallFCN", "in_channels": 3, "classes": 3}
+    assert "gives maps of 8 x 8 pixels" in refused(tmp_path, capsys, content)

@@ -1,0 +1,146 @@
+"""The peer ensemble: one step against loops, what it notes, how it divides, and that each part can be left out."""
+
+import math
+
+import pytest
+import torch
+from toy_images import ToyImages, draw, image_method, step_of
+
+from coteach.errors import ConfigError
+from coteach.losses.mixup import draw_mixing
+from coteach.methods.base import Stream
+from coteach.methods.discovery import create_method
+
+WRONG = (0, 5, 7)
+
+
+def two_views(ids=range(6), data=None):
+    return draw(Stream(views=2), dataset=data or ToyImages(24, wrong=WRONG), ids=ids)
+
+
+def says(network, image):
+    return network(image[None]).softmax(1)[0].tolist()
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 4, 9])
+def test_one_step_by_loops(epoch):
+    """Warm-up of one epoch, then refused images weigh 0, 0.25, ... up to 0.5 at four epochs after it."""
+    options = {"warm_epochs": 1, "ramp_epochs": 4, "consistency": 0.5, "label_smoothing": 0.2}
+    method = image_method("peer_ensemble", options, num_items=24).eval()
+    method.kept[0, 3] = method.kept[1, 1] = method.kept[1, 4] = False
+    batch = two_views()
+    means = [method.networks["a_mean"], method.networks["b_mean"]]
+    guess = [[sum(p) / 2 for p in zip(*(says(m, v) for m in means), strict=True)] for v in batch.views[1]]
+    ramped = 0.0 if epoch < 1 else min((epoch - 1) / 4, 1) * 0.5
+    expected = {}
+    for name, later in (("a", {1, 4}), ("b", {3})):
+        refused = set() if epoch == 0 else later
+        targets, weights = [], []
+        for i in range(6):
+            label = batch.target["mask"][i].tolist()
+            targets.append([0.8 * y + 0.1 for y in label])
+            weights.append(batch.target["w_conf"][i].item())
+            if i in refused:
+                targets[i] = [p**2 / sum(q**2 for q in guess[i]) for p in guess[i]]
+                weights[i] = ramped
+        mixing = draw_mixing(batch.ids, 1.0, seed=3, step=0, stream=name)
+        share, partner = mixing.share, mixing.partner.tolist()
+        total = count = 0
+        for i, j in enumerate(partner):
+            if ramped == 0 and {i, j} & refused:
+                continue
+            p = says(method.networks[name], share * batch.inputs[i] + (1 - share) * batch.inputs[j])
+            t = [share * x + (1 - share) * y for x, y in zip(targets[i], targets[j], strict=True)]
+            w = share * weights[i] + (1 - share) * weights[j]
+            total -= w * sum(x * math.log(q) for x, q in zip(t, p, strict=True))
+            count += 1
+        expected[name] = total / count
+    terms = method.losses({"train": batch}, step_of(epoch)).networks
+    assert {n: t["cross_entropy"].item() for n, t in terms.items()} == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_averages_losses_are_noted():
+    method, batch = image_method("peer_ensemble", num_items=24).eval(), two_views()
+    batch.targets[0]["mask"][2], batch.targets[0]["w_conf"][2] = 0.5, 0.0
+    method.losses({"train": batch}, step_of(0))
+    label = batch.target["mask"].argmax(1).tolist()
+    for row, name in enumerate(("a_mean", "b_mean")):
+        for i in (0, 1, 3, 4, 5):
+            p = says(method.networks[name], batch.views[1][i])
+            assert method.noted[row, i].item() == pytest.approx(-math.log(p[label[i]]), rel=1e-4)
+    assert method.noted[:, 2].isnan().all()
+    assert method.noted[:, 6:].isnan().all()
+    assert method.labels[:6].tolist() == [-1 if i == 2 else label[i] for i in range(6)]
+
+
+def test_labels_are_divided_by_what_was_noted():
+    method = image_method("peer_ensemble", {"warm_epochs": 1, "minimum_share": 0.0}, num_items=40)
+    method.labels[:] = torch.arange(40) % 2
+    method.noted[0] = torch.linspace(0.1, 0.3, 40)
+    method.noted[1] = torch.linspace(0.1, 0.3, 40)
+    method.noted[0, [4, 9]] = 5.0
+    method.noted[1, [20]] = torch.nan
+    method.prepare_epoch(0, lambda stream: [])
+    assert method.kept.all()
+    method.prepare_epoch(1, lambda stream: [])
+    assert (~method.kept[0]).nonzero()[:, 0].tolist() == [4, 9]
+    assert not method.kept[1, 20]
+    assert method.divided.item() == 1
+
+
+def test_a_resumed_run_divides_no_second_time():
+    method = image_method("peer_ensemble", {"warm_epochs": 1}, num_items=24)
+    method.losses({"train": two_views(range(24))}, step_of(0))
+    method.prepare_epoch(1, lambda stream: [])
+    other = image_method("peer_ensemble", {"warm_epochs": 1}, seed=9, num_items=24)
+    method.kept[0, 0] = ~method.kept[0, 0]  # as nobody would divide it again
+    other.load_state_dict(method.state_dict())
+    other.prepare_epoch(1, lambda stream: [])
+    assert torch.equal(other.kept, method.kept)
+
+
+def test_the_averages_predict_together_or_the_networks_without_them():
+    batch = two_views()
+    for decay, names in ((0.9, ("a_mean", "b_mean")), (0.0, ("a", "b"))):
+        method = image_method("peer_ensemble", {"ema_decay": decay}, num_items=24).eval()
+        for index in range(3):
+            with torch.no_grad():
+                method.networks["a"][-1].bias += 1
+            method.after_step(step_of(0, index))
+        said = [method.networks[n](batch.inputs).softmax(1) for n in names]
+        torch.testing.assert_close(method.predict(batch.inputs), (said[0] + said[1]) / 2)
+    assert not [name for name in method.networks if name.endswith("mean")]
+
+
+@pytest.mark.parametrize(
+    "without", [{}, {"mixup_alpha": 0.0}, {"consistency": 0.0}, {"ema_decay": 0.0}, {"label_smoothing": 0.0}]
+)
+def test_it_finds_wrong_labels_whatever_is_left_out(without):
+    """A fifth of the labels is wrong: the averages that judge them say what the images show."""
+    wrong = tuple(range(0, 160, 5))
+    data = ToyImages(160, wrong=wrong)
+    options = {"warm_epochs": 2, "ramp_epochs": 2, "ema_decay": 0.9} | without
+    method = image_method("peer_ensemble", options, num_items=160)
+    optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=0.003)
+    index = 0
+    for epoch in range(5):
+        method.prepare_epoch(epoch, lambda stream: [])
+        batch = two_views(range(160), data)
+        for _ in range(6):
+            optimizer.zero_grad()
+            method.losses({"train": batch}, step_of(epoch, index)).total().backward()
+            optimizer.step()
+            method.after_step(step_of(epoch, index))
+            index += 1
+    method.eval()
+    right = torch.arange(160) % 2
+    assert (method.predict(batch.inputs).argmax(1) == right).float().mean() > 0.95
+    refused = (~method.kept).nonzero()[:, 1].tolist()
+    assert sum(i in wrong for i in refused) > 0.8 * 2 * len(wrong)
+    assert sum(i in wrong for i in refused) > 0.8 * len(refused)
+
+
+def test_bad_options_are_refused():
+    for option in ({"threshold": 1.0}, {"mixup_alpha": -1.0}, {"warm_epochs": 0}, {"label_smoothing": 2.0}):
+        with pytest.raises(ConfigError, match=next(iter(option))):
+            create_method("peer_ensemble", option)

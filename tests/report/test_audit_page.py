@@ -1,0 +1,141 @@
+"""The audit's table and page."""
+
+import csv
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import coteach
+from coteach.errors import InputError
+from coteach.report.audit import audit, audit_history
+from coteach.report.audit_page import AuditPage, Suspect, confusions, render_audit, suspect
+
+NAMES = ["cat", "<dog>"]
+
+
+def toy_history():
+    """Two networks, four epochs, twenty items; item 3 is a cat called a dog, item 19 has no label."""
+    label = np.array([0] * 10 + [1] * 9 + [-1])
+    truth = label.copy()
+    label[3] = 1
+    right = np.where(truth[:, None] == [0, 1], 0.9, 0.1)
+    return {
+        "networks": np.array(["a", "b"]),
+        "seen": np.full((2, 20), 4),
+        "probs": np.stack([4 * right, 4 * right]).astype(np.float32),
+        "loss": np.stack([np.full(20, 2.0), np.full(20, 6.0)]).astype(np.float32),
+        "margin": np.stack([np.arange(20), -np.arange(20)]).astype(np.float32),
+        "forgotten": np.stack([np.zeros(20), np.arange(20)]).astype(np.int32),
+        "label": label.astype(np.int32),
+        "agreed": np.full(20, 3),
+        "compared": np.full(20, 4),
+    }
+
+
+def test_the_table_holds_means_over_epochs_and_networks(tmp_path):
+    found = audit_history(toy_history())
+    found.write(tmp_path / "labels.csv", NAMES, {3: "three.png"})
+    with (tmp_path / "labels.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 19
+    first = rows[0]
+    assert float(first.pop("p_wrong")) > 0.5
+    assert first == {
+        "id": "3",
+        "path": "three.png",
+        "given": "<dog>",
+        "suggested": "cat",
+        "loss": "1",
+        "margin": "0",
+        "forgetting": "1.5",
+        "agreement": "0.75",
+    }
+    said = [float(row["p_wrong"]) for row in rows[1:]]
+    assert said == sorted(said, reverse=True)
+    assert max(said) < 0.2
+    assert found.noise_rate == pytest.approx(1 / 19, abs=0.05)
+
+
+def test_an_item_that_no_network_saw_has_no_figures():
+    history = toy_history()
+    history["seen"][:, 5] = history["probs"][:, 5] = 0
+    history["compared"][5] = 0
+    found = audit_history(history)
+    assert np.isnan([found.p_wrong[5], found.loss[5], found.agreement[5]]).all()
+    assert 5 not in found.ranked()
+
+
+def test_probabilities_from_anywhere():
+    history = toy_history()
+    probs, labels = history["probs"][0].astype(float), history["label"].astype(np.int64)
+    found = coteach.audit(probs, labels)
+    np.testing.assert_allclose(found.p_wrong, audit_history(history).p_wrong)
+    assert found.rows(NAMES)[0]["loss"] == ""
+
+
+def test_labels_go_with_probabilities_only(tmp_path):
+    with pytest.raises(InputError, match="are missing"):
+        audit(np.ones((2, 2)))
+    with pytest.raises(InputError, match="beside a run"):
+        audit(tmp_path, np.array([0, 1]))
+
+
+def test_confusions_are_the_pairs_off_the_diagonal():
+    found = confusions(np.array([[8.0, 2.0], [0.4, 9.6]]), NAMES)
+    assert [(one.true, one.given, one.count, one.share) for one in found] == [("cat", "<dog>", 2.0, 0.2)]
+
+
+class Reader(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text, self.sources = [], "", []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.sources += [value for key, value in attributes if key == "src"]
+
+    def handle_data(self, data):
+        self.text += " " + data
+
+
+def page_of(**changes):
+    found = audit_history(toy_history())
+    image = np.linspace(0, 1, 3 * 16, dtype=np.float32).reshape(3, 4, 4)
+    fields = {
+        "title": "Labels of <run>",
+        "audit": found,
+        "names": NAMES,
+        "suspects": [suspect(3, image, "a<b>.png"), Suspect(4, "gone.png", "", "cannot be read")],
+        "facts": [("labels", "19")],
+        "table": "labels.csv",
+        "command": "coteach audit",
+    }
+    reader = Reader()
+    reader.feed(render_audit(AuditPage(**(fields | changes))))
+    return reader
+
+
+def test_the_page_holds_its_pictures_and_escapes_names():
+    page = page_of()
+    assert "dog" not in page.tags
+    assert len(page.sources) == 1
+    assert page.sources[0].startswith("data:image/png;base64,")
+    assert "script" not in page.tags
+    for text in ("<dog>", "a<b>.png", "Labels of <run>", "No picture: cannot be read", "All pairs"):
+        assert text in page.text
+
+
+def test_many_classes_are_told_by_pairs_only():
+    names = [f"class {c}" for c in range(30)]
+    labels = np.arange(300) % 30
+    probs = 0.01 + 0.69 * (np.eye(30)[labels] + 0.0)
+    found = coteach.audit(probs, labels)
+    assert "All pairs" not in page_of(audit=found, names=names, suspects=[]).text
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 5])
+@pytest.mark.parametrize("scale", [1, -40])
+def test_thumbnails_of_any_image(bands, scale):
+    image = (scale * np.random.default_rng(0).random((bands, 300, 150))).astype(np.float32)
+    assert suspect(0, image, "").uri.startswith("data:image/png;base64,")
