@@ -13,9 +13,15 @@
     ├── DataUnavailableError         sample data is neither cached nor to be fetched
     ├── TrainingError                a run that cannot start, resume or go on
     └── IncompleteError              the command ended, but not all of its work was done
+
+    CoteachWarning                   what a user should know, though the work goes on (a UserWarning)
 """
 
 from __future__ import annotations
+
+
+class CoteachWarning(UserWarning):
+    """What a user should know, though the work goes on; the command line prints it in one line."""
 
 
 class CoteachError(Exception):

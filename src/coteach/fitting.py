@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_set import ImageSet
-from coteach.errors import OptionError
+from coteach.errors import CoteachWarning, OptionError
 from coteach.methods.base import LabelMethod, NetworkFactory
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
@@ -208,7 +208,7 @@ def _precheck(run: TrainingRun) -> None:
                 raise OptionError("model_factory", f"its network {found.cause}", "give one that fits")
         refuse_lone_sample(run, network)
     if remark := schedule_remark(run):
-        warn(remark, stacklevel=3)
+        warn(remark, CoteachWarning, stacklevel=3)
 
 
 def _load(run: TrainingRun, checkpoint: Path) -> None:

@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from pathlib import Path
 from typing import TextIO
 
 import click
 
+from coteach.errors import CoteachWarning
+
 _KEY = "coteach.verbosity"
-_PACKAGE = Path(__file__).parents[1]
 
 
 class Verbosity(IntEnum):
@@ -48,7 +48,7 @@ def warn(text: str) -> None:
 
 @contextmanager
 def warnings_told() -> Iterator[None]:
-    """Print warnings meant for users as ``warn`` does; of those that point to other packages file and line, too."""
+    """Print this package's warnings as ``warn`` does; those of others keep their file and line."""
     before = warnings.showwarning
 
     def tell(
@@ -59,9 +59,8 @@ def warnings_told() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if category is UserWarning:
-            own = _PACKAGE in Path(filename).parents
-            warn(str(message) if own else f"{message} ({filename}:{lineno})")
+        if issubclass(category, CoteachWarning):
+            warn(str(message))
         else:
             before(message, category, filename, lineno, file, line)
 

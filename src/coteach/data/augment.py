@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float32
 
 from coteach.data.sample import Sample
-from coteach.errors import MissingExtraError, OptionError
+from coteach.errors import CoteachWarning, MissingExtraError, OptionError
 
 
 class JointAugmentation:
@@ -102,6 +102,7 @@ def check_normalize(transforms: Sequence[Any], num_bands: int, *, scaled: bool) 
             warnings.warn(
                 f"augmentation_list: Normalize has max_pixel_value {transform.max_pixel_value:g}, but images are "
                 "in [0, 1] when they reach it; give max_pixel_value=1.0",
+                CoteachWarning,
                 stacklevel=3,
             )
 

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from coteach.data.augment import JointAugmentation, check_normalize
 from coteach.data.image_labels import ImageLabels
 from coteach.data.sample import Sample
-from coteach.errors import InputError, OptionError
+from coteach.errors import CoteachWarning, InputError, OptionError
 
 OnError = Literal["raise", "skip"]
 Picture = Float32[np.ndarray, "bands h w"]
@@ -148,6 +148,7 @@ class ImageSet(Dataset[ImageItem], ABC):
             self.skipped.add(index)
             warnings.warn(
                 f"{error.thing}: {error.cause}; skipped, {len(self.skipped)} of {len(self)} images so far",
+                CoteachWarning,
                 stacklevel=2,
             )
 

@@ -13,7 +13,7 @@ import numpy as np
 from coteach.data.image_files import ImageFiles
 from coteach.data.image_labels import NO_LABEL, ImageLabels
 from coteach.data.image_set import OnError
-from coteach.errors import TableError
+from coteach.errors import CoteachWarning, TableError
 from coteach.tables import Table, read_table
 
 _SHOWN = 5  # lines that a message names
@@ -137,7 +137,7 @@ def _tell(table: Table, bad: Mapping[int, str], on_error: OnError) -> None:
     cause = f"{len(bad)} of {len(table.rows) + _too_short(table, bad)} rows cannot be read ({'; '.join(lines)}{more})"
     if on_error == "raise":
         raise TableError(str(table.path), cause, "correct them, or set on_error: skip")
-    warnings.warn(f"{table.path}: {cause}; they are left out", stacklevel=4)
+    warnings.warn(f"{table.path}: {cause}; they are left out", CoteachWarning, stacklevel=4)
 
 
 def _too_short(table: Table, bad: Mapping[int, str]) -> int:

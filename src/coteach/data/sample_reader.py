@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 
 from coteach.data.embedding_input import ImageScale, check_scale, shown
 from coteach.data.sample import Sample, check_label, scale_divisor
-from coteach.errors import RasterError
+from coteach.errors import CoteachWarning, RasterError
 from coteach.rasters.grid import Window
 from coteach.rasters.handles import stay_in_environment
 from coteach.rasters.read import raster_shape, read_image
@@ -194,6 +194,7 @@ class SampleReader(ABC):
                     warnings.warn(
                         f"{path}: values from {low:g} to {high:g} after division by {divisor:g} are outside "
                         "[0, 1]; give image_scale, the value that becomes 1",
+                        CoteachWarning,
                         stacklevel=4,
                     )
                 return

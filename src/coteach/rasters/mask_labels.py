@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int16
 
+from coteach.errors import CoteachWarning
 from coteach.labels.borders import check_radius, halo_of, mask_border_weight
 from coteach.labels.confidence import check_entropy_norm, entropy_weight, weight_shares, weighted_mean
 from coteach.labels.votes import check_num_classes, vote_shares
@@ -136,6 +137,7 @@ class MaskLabels:
             )
             warnings.warn(
                 f"{path} holds values other than {known}, which do not vote: " + ", ".join(map(str, new)),
+                CoteachWarning,
                 stacklevel=3,
             )
         return votes

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from coteach.errors import RasterError
+from coteach.errors import CoteachWarning, RasterError
 from coteach.labels.confidence import entropy_range
 from coteach.labels.votes import NO_VOTE
 from coteach.rasters.blocks import blocks
@@ -199,12 +199,14 @@ class _Survey:
             warnings.warn(
                 f"{len(empty)} masks are left out, as {self._plan.image} shows nothing under a class of theirs: "
                 + _shortened(str(mask) for mask in empty),
+                CoteachWarning,
                 stacklevel=5,
             )
         if self._strange:
             warnings.warn(
                 f"masks hold values other than 0 to {self._plan.num_classes - 1}, which do not vote: "
                 + _shortened(str(code) for code in sorted(self._strange)),
+                CoteachWarning,
                 stacklevel=5,
             )
 

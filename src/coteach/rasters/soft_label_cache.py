@@ -24,7 +24,7 @@ import numpy as np
 import rasterio
 from jaxtyping import Bool, Float32, Int16
 
-from coteach.errors import OptionError, RasterError
+from coteach.errors import CoteachWarning, OptionError, RasterError
 from coteach.labels.borders import share_of_furthest
 from coteach.labels.confidence import entropy, entropy_range, scaled_entropy, weighted_mean
 from coteach.labels.few_votes import MOST, FewVotes
@@ -150,6 +150,7 @@ class SoftLabelCache:
                 warnings.warn(
                     f"{key} holds codes other than 0 to {self._options.num_classes - 1}, which do not vote: "
                     f"{', '.join(map(str, new))} (first in {tile.sources[key]}); a legend says what they mean",
+                    CoteachWarning,
                     stacklevel=2,
                 )
 

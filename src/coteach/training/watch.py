@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from coteach.errors import CoteachWarning
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import LabelMethod, Method
 from coteach.types import Batch
@@ -111,7 +112,7 @@ class NetworkWatch:
         self._lasting[what] = self._lasting.get(what, 0) + 1 if lasting else 0
         if self._lasting[what] >= IN_A_ROW and what not in self._told:
             self._told.add(what)
-            warnings.warn(f"{what}, {IN_A_ROW} validations in a row; {remedy}", stacklevel=2)
+            warnings.warn(f"{what}, {IN_A_ROW} validations in a row; {remedy}", CoteachWarning, stacklevel=2)
 
 
 def _count(classes: Int[Tensor, "b *s"], valid: Bool[Tensor, "b *s"], num_classes: int) -> Int[Tensor, " c"]:
