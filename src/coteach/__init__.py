@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coteach.data.detection_files import CocoDetectionDataset as CocoDetectionDataset
+    from coteach.data.detection_files import VocDetectionDataset as VocDetectionDataset
     from coteach.data.image_arrays import ArrayDataset as ArrayDataset
     from coteach.data.image_folder import ImageFolderDataset as ImageFolderDataset
     from coteach.data.image_table import ImageTableDataset as ImageTableDataset
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
     from coteach.methods.jocor import JoCoR as JoCoR
     from coteach.methods.peer_ensemble import PeerEnsemble as PeerEnsemble
     from coteach.methods.soft_label import SoftLabel as SoftLabel
+    from coteach.methods.soft_teacher import SoftTeacher as SoftTeacher
     from coteach.methods.supervised import Supervised as Supervised
+    from coteach.methods.supervised_detection import SupervisedDetection as SupervisedDetection
+    from coteach.methods.unbiased_teacher import UnbiasedTeacher as UnbiasedTeacher
     from coteach.rasters.build import build_soft_labels as build_soft_labels
     from coteach.report.audit import audit as audit
     from coteach.selection.curriculum import CurriculumScheduler as CurriculumScheduler
@@ -51,6 +56,7 @@ _HOME = {
     "CoTeaching": "methods.co_teaching",
     "CoTeachingLoss": "losses.co_teaching",
     "CoTeachingPlus": "methods.co_teaching_plus",
+    "CocoDetectionDataset": "data.detection_files",
     "CoteachError": "errors",
     "CurriculumScheduler": "selection.curriculum",
     "DivideMix": "methods.divide_mix",
@@ -67,7 +73,11 @@ _HOME = {
     "SoftLabelDataset": "data.soft_label",
     "SoftLabelWeightedCELoss": "losses.soft_cross_entropy",
     "SoftLabelWindowedDataset": "data.soft_label",
+    "SoftTeacher": "methods.soft_teacher",
     "Supervised": "methods.supervised",
+    "SupervisedDetection": "methods.supervised_detection",
+    "UnbiasedTeacher": "methods.unbiased_teacher",
+    "VocDetectionDataset": "data.detection_files",
     "audit": "report.audit",
     "build_soft_labels": "rasters.build",
     "confidence_weight": "labels.confidence",

@@ -10,6 +10,9 @@ from PIL import Image
 
 import coteach
 from coteach.cli.main import main
+from coteach.errors import InputError
+from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
+from coteach.models import SmallMobileNet
 from coteach.training.history import HISTORY_FILE, LabelHistory, write_history
 from coteach.types import Batch
 
@@ -31,11 +34,9 @@ def outcome(*args):
     return left.value.code
 
 
-@pytest.fixture
-def trained(tmp_path, monkeypatch):
-    """A run on sixty dark or bright images, three of them called the other, whose networks knew them apart."""
-    folder = tmp_path / "audited"
-    (folder / "run").mkdir(parents=True)
+def write_pictures(folder):
+    """Sixty dark or bright images, three of them called the other; what they are called, and what they are."""
+    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     truth = np.arange(60) % 2
     given = truth.copy()
@@ -46,7 +47,17 @@ def trained(tmp_path, monkeypatch):
         Image.fromarray(grey.astype(np.uint8)).save(folder / f"{i}.png")
         lines.append(f"{i}.png,{('dark', 'bright')[given[i]]}")
     (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    return given, truth
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A run on the pictures, whose networks knew them apart."""
+    folder = tmp_path / "audited"
+    given, truth = write_pictures(folder)
+    (folder / "run").mkdir()
     (folder / "run" / "config.yaml").write_text(CONFIG)
+    rng = np.random.default_rng(1)
     labels = torch.from_numpy(given)
     history = LabelHistory(("a", "b"), 60, 2)
     for epoch in range(3):
@@ -103,3 +114,52 @@ def test_other_data_is_refused(trained, capsys):
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     assert outcome("audit", tmp_path / "nowhere") == 1
     assert "nowhere: has recorded no history" in capsys.readouterr().err
+
+
+def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):
+    write_pictures(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    settings = "trainer: {max_epochs: 6, accelerator: cpu}\ndata_loader: {batch_size: 6}\nseed: 1\n"
+    (tmp_path / "real" / "conf.yaml").write_text(CONFIG + settings)
+    assert outcome("train", "conf.yaml", "--quiet") == 0
+    assert outcome("audit", "run", "--output-dir", "found") == 0
+    assert "of 60 labels are probably wrong" in capsys.readouterr().out
+    with (tmp_path / "real" / "found" / "labels.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {int(row["id"]) for row in rows[:3]} == WRONG
+    for row in rows[:3]:
+        assert row["given"] != row["suggested"] == ("dark", "bright")[int(row["id"]) % 2]
+        assert float(row["p_wrong"]) > float(rows[3]["p_wrong"])
+    assert (tmp_path / "real" / "found" / "audit.html").read_text().count("data:image/png;base64,") == 60
+
+
+def test_from_fit_to_the_audit(tmp_path):
+    given, truth = write_pictures(tmp_path / "pictures")
+    files = [tmp_path / "pictures" / f"{i}.png" for i in range(60)]
+    images = torch.tensor(np.stack([np.array(Image.open(file)) for file in files]))[:, None].float() / 255
+    labels = torch.from_numpy(given)
+
+    def fitted(output_dir):
+        return coteach.fit(
+            lambda: SmallMobileNet(num_classes=2, in_channels=1),
+            (images, labels),
+            method=CoTeaching(CoTeachingConfig(e_warm=2)),
+            epochs=6,
+            batch_size=6,
+            lr=1e-2,
+            output_dir=output_dir,
+            progress=False,
+        )
+
+    found = coteach.audit(fitted(tmp_path / "run"))
+    assert found.given.tolist() == given.tolist()
+    assert set(found.ranked()[:3].tolist()) == WRONG
+    assert found.suggested[sorted(WRONG)].tolist() == truth[sorted(WRONG)].tolist()
+    with pytest.raises(InputError, match=r"give coteach.fit an output_dir"):
+        coteach.audit(fitted(None))
+
+
+@pytest.mark.parametrize("option", [("--lulc-key", "a_path"), ("--window", "64"), ("--legend", "a=b.csv")])
+def test_options_of_label_maps_are_refused_for_images(tmp_path, option, capsys):
+    assert outcome("audit", tmp_path, *option) == 1
+    assert f"{option[0]}: is for label maps; add --sources" in capsys.readouterr().err

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from coteach.cli.output import say
 from coteach.cli.progress import track
-from coteach.errors import InputError
+from coteach.errors import InputError, OptionError
 
 if TYPE_CHECKING:
     from coteach.report.audit import LabelAudit
@@ -18,26 +19,122 @@ if TYPE_CHECKING:
 _TABLE = "labels.csv"
 _PAGE = "audit.html"
 _SUMMARY = "audit.json"
+_OF_SOURCES = {
+    "image_key": "--image-key",
+    "lulc_keys": "--lulc-key",
+    "legends": "--legend",
+    "checkpoint": "--checkpoint",
+    "window": "--window",
+    "overlap": "--overlap",
+    "batch_size": "--batch-size",
+    "device": "--device",
+}
 
 
-@click.command(
-    epilog="""Example: coteach audit runs/a --top 200
+_EPILOG = """\b
+Example:
+  coteach audit runs/images --top 200
+  coteach audit runs/maps --sources sources.csv --output-dir wrong
 
-The run must have been trained on images with one label each; it recorded what is needed by itself
-(trainer.record_history).""",
-)
+A run on images recorded what is needed by itself (trainer.record_history). Run again after an interruption, an audit
+of sources goes on where it was.
+"""
+
+
+@click.command(epilog=_EPILOG)
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write. [default: RUN_DIR/audit]")
+@click.option(
+    "--output-dir",
+    "--output",
+    "output_dir",
+    type=click.Path(path_type=Path),
+    help="Folder to write. [default: RUN_DIR/audit]",
+)
 @click.option("--top", type=click.IntRange(0), default=100, show_default=True, help="Images in the gallery.")
+@click.option(
+    "--sources",
+    type=click.Path(path_type=Path),
+    help="Table as for build-soft-labels; its label maps are audited, with a run on soft labels.",
+)
+@click.option(
+    "--image-key", default="image_path", show_default=True, help="Column of the image in --sources."
+)
+@click.option(
+    "--lulc-key",
+    "lulc_keys",
+    multiple=True,
+    help="Column of a label map in --sources. Repeat it for each.  [default: all that end with _path, but the image]",
+)
+@click.option(
+    "--legend",
+    "legends",
+    metavar="COLUMN=CSV",
+    multiple=True,
+    help="Table code,class for a map whose codes are not the classes; class is a number, or ignore.",
+)
+@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
+@click.option("--window", type=int, default=512, show_default=True, help="Side of the windows predicted.")
+@click.option("--overlap", type=int, default=128, show_default=True, help="Pixels that windows share.")
+@click.option("--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once.")
+@click.option(
+    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."
+)
 @click.option(
     "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
 )
-def audit(run_dir: Path, output: Path | None, top: int, allow_target: tuple[str, ...]) -> None:
-    """Which labels of the training images of the run in RUN_DIR are probably wrong, and what they should be.
+def audit(
+    run_dir: Path,
+    output_dir: Path | None,
+    top: int,
+    sources: Path | None,
+    image_key: str,
+    lulc_keys: tuple[str, ...],
+    legends: tuple[str, ...],
+    checkpoint: str,
+    window: int,
+    overlap: int,
+    batch_size: int,
+    device: str,
+    allow_target: tuple[str, ...],
+) -> None:
+    """Which labels that the run in RUN_DIR was trained on are probably wrong, and what they should be.
 
-    Writes labels.csv (all labels, the most probably wrong first), audit.html (the worst as pictures, estimated noise
-    rate and confusions) and audit.json (the figures).
+    Of images: labels.csv (all labels, the most probably wrong first), audit.html (the worst as pictures, estimated
+    noise rate and confusions) and audit.json (the figures).
+
+    Of label maps (--sources): for each tile and map {tile_id}_{map}.tif, where band 1 is the probability in percent
+    that the map is wrong, and band 2 the more probable class; source_errors.csv with estimated error rates,
+    source_maps.csv, and audit.json with the confusions.
     """
+    folder = output_dir or run_dir / "audit"
+    if sources is None:
+        _refuse_alone()
+        _audit_images(run_dir, folder, top, allow_target)
+        return
+    from coteach.cli.audit_sources import SourceChoice, audit_run_sources
+    from coteach.cli.predict import device_named, scene_job
+    from coteach.training.scenes import SceneOptions
+
+    options = SceneOptions(window=window, overlap=overlap, batch_size=batch_size)
+    choice = SourceChoice(table=sources, image_key=image_key, lulc_keys=lulc_keys, legends=legends)
+    audit_run_sources(
+        choice, scene_job(run_dir, checkpoint, folder, options, device_named(device), allow_target)
+    )
+
+
+def _refuse_alone() -> None:
+    """Refuse options of ``--sources`` without it: they would be passed over.
+
+    Raises:
+        OptionError: one is given.
+    """
+    context = click.get_current_context()
+    for name, option in _OF_SOURCES.items():
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise OptionError(option, "is for label maps", "add --sources, or leave it out")
+
+
+def _audit_images(run_dir: Path, folder: Path, top: int, allow_target: tuple[str, ...]) -> None:
     from coteach.cli.config import load_config
     from coteach.cli.legends import legend_of
     from coteach.cli.runs import CONFIG_FILE
@@ -52,7 +149,6 @@ def audit(run_dir: Path, output: Path | None, top: int, allow_target: tuple[str,
     dataset = TargetResolver(allow_target).build(config.train_dataset, "dataset", "train_dataset")
     _check_same(dataset, found, run_dir)
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
-    folder = output or run_dir / "audit"
     folder.mkdir(parents=True, exist_ok=True)
     paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
     found.write(folder / _TABLE, names, paths)

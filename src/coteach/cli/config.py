@@ -24,9 +24,10 @@ class RunConfig:
         model: the network, ``_target_`` and its arguments; each network of the method is built from it.
         optimizer: made once a network.
         train_dataset: what is trained on.
-        num_classes: number of classes.
+        num_classes: number of classes; of boxes, without the background.
         val_dataset: what is validated on, in order and as it is.
         test_dataset: what ``coteach evaluate`` looks at.
+        unlabelled_dataset: images without labels, for methods that learn from them.
         scheduler: made once an optimizer; ``interval`` is ``epoch`` or ``step``.
         data_loader: batch size and workers, see ``coteach.training.streams.LoaderOptions``.
         trainer: length, precision and so on, see ``coteach.training.options.TrainerOptions``.
@@ -45,6 +46,7 @@ class RunConfig:
     num_classes: int
     val_dataset: Node | None = None
     test_dataset: Node | None = None
+    unlabelled_dataset: Node | None = None
     scheduler: Node | None = None
     data_loader: Node = field(default_factory=dict)
     trainer: Node = field(default_factory=dict)
@@ -56,8 +58,8 @@ class RunConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        if self.num_classes < 2:
-            raise ConfigError("num_classes", f"{self.num_classes} is below 2", "give the number of classes")
+        if self.num_classes < 1:
+            raise ConfigError("num_classes", f"{self.num_classes} is below 1", "give the number of classes")
         for key in ("class_names", "class_colors"):
             values = getattr(self, key)
             if values is not None and len(values) != self.num_classes:
@@ -71,7 +73,7 @@ class RunConfig:
     def portable(self) -> Node:
         """The same as plain data, with paths that mean the same from any working directory."""
         content = asdict(self) | {"output_dir": str(Path(self.output_dir).resolve())}
-        for key in ("train_dataset", "val_dataset", "test_dataset"):
+        for key in ("train_dataset", "val_dataset", "test_dataset", "unlabelled_dataset"):
             if content[key] is not None:
                 content[key] = absolute(content[key])
         return content

@@ -15,6 +15,7 @@ from typing import Any
 
 from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import FILES, IMAGES, MADE, TABLES, Node, files_of
+from coteach.data.detection_set import DetectionDataset
 from coteach.data.image_set import ImageSet
 from coteach.errors import CoteachError
 from coteach.methods.base import Method
@@ -53,9 +54,11 @@ def run_identity(
         method: made of it.
         trainer: made of it.
         loader: made of it.
-        datasets: ``train`` and ``val``, made of it.
+        datasets: ``train``, and ``val`` and ``unlabelled`` where there are such, made of it.
     """
-    return {
+    unlabelled = config.unlabelled_dataset
+    more = {} if unlabelled is None else {"unlabelled_dataset": _data(unlabelled, datasets["unlabelled"])}
+    return more | {
         "method": config.method | _options_of(method),
         "model": config.model,
         "optimizer": config.optimizer,
@@ -82,7 +85,7 @@ def _without(content: Node, left_out: set[str]) -> Node:
 def _data(node: Node, dataset: Any) -> Node:
     """A data set's options; its tables and the rasters it reads by their content, not by where they lie."""
     content = _without(node, _NOT_OF_DATASET)
-    if isinstance(dataset, ImageSet):
+    if isinstance(dataset, (ImageSet, DetectionDataset)):
         return _without(content, {*TABLES, *IMAGES}) | {"content": dataset.fingerprint()}
     rasters: dict[str, str] = {}
     for key in TABLES:

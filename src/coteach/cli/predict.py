@@ -97,7 +97,7 @@ def predict(
     found = find_scenes(scenes, image_key)
     if output_dir.resolve() in [scene.resolve() for scene in scenes]:
         raise OptionError("--output-dir", "is a folder of scenes, too", "choose another one for the maps")
-    job = _job(run_dir, checkpoint, output_dir, options, _device(device), allow_target)
+    job = scene_job(run_dir, checkpoint, output_dir, options, device_named(device), allow_target)
     report = predict_scenes(found, job, track, detail)
     _print(report)
     if report.failures:
@@ -108,7 +108,7 @@ def predict(
         )
 
 
-def _job(
+def scene_job(
     run_dir: Path,
     checkpoint: str,
     output_dir: Path,
@@ -116,7 +116,11 @@ def _job(
     device: torch.device,
     allow_target: tuple[str, ...],
 ) -> SceneJob:
-    """The trained model, and the preprocessing that it was trained with."""
+    """The trained model, and the preprocessing that it was trained with.
+
+    Raises:
+        CoteachError: the run's configuration or checkpoint is missing or damaged.
+    """
     from coteach.cli.config import load_config
     from coteach.cli.legends import legend_of, trained_on
     from coteach.cli.runs import CONFIG_FILE, load_trained
@@ -150,7 +154,7 @@ def _job(
     )
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
     """What ``--device`` names.
 
     Raises:

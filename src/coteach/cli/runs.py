@@ -18,7 +18,7 @@ from coteach.cli.rehearse import rehearse_network, rehearse_optimizer
 from coteach.cli.targets import TargetResolver
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError
-from coteach.methods.base import Method, TaskInfo
+from coteach.methods.base import LabelMethod, Method, TaskInfo
 from coteach.methods.discovery import create_method, discover_methods
 from coteach.schema import checked
 from coteach.training.checkpoints import first_difference, load_checkpoint, method_weights
@@ -113,13 +113,18 @@ def _method(config: RunConfig) -> Method:
     name = options.pop("name", None)
     if name is None:
         raise ConfigError("method", "no name", f"add name: {', '.join(sorted(discover_methods()))}")
-    return create_method(str(name), options)
+    method = create_method(str(name), options)
+    if config.num_classes < 2 and isinstance(method, LabelMethod):  # boxes of one class have a background
+        raise ConfigError("num_classes", f"{config.num_classes} is below 2", "give the number of classes")
+    return method
 
 
 def _datasets(config: RunConfig, resolver: TargetResolver) -> dict[str, Any]:
     datasets = {"train": resolver.build(config.train_dataset, "dataset", "train_dataset")}
     if config.val_dataset is not None:
         datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
+    if config.unlabelled_dataset is not None:
+        datasets["unlabelled"] = resolver.build(config.unlabelled_dataset, "dataset", "unlabelled_dataset")
     for source, dataset in datasets.items():
         if isinstance(dataset, ImageSet):
             check_image_set(dataset, config, f"{source}_dataset")

@@ -6,6 +6,7 @@ They change no place, so boxes stay as they are. Images are ``(3, H, W)`` float3
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -40,7 +41,7 @@ def change_color(name: str, image: Image, strength: float) -> Image:
     return COLOR_OPERATIONS[name](image, strength).clamp(0.0, 1.0).to(image.dtype)
 
 
-def _functional() -> object:
+def _functional() -> Any:
     from torchvision.transforms.v2 import functional  # a second of import that a reader of boxes does not pay
 
     return functional
@@ -63,13 +64,13 @@ def _by_factor(name: str) -> Callable[[Image, float], Image]:
 
 
 def _solarize(image: Image, strength: float) -> Image:
-    changed: Image = getattr(_functional(), "solarize")(image, 1.0 - abs(strength))  # noqa: B009 -- typed as object
+    changed: Image = _functional().solarize(image, 1.0 - abs(strength))
     return changed
 
 
 def _posterize(image: Image, strength: float) -> Image:
     bits = _BITS - round(_BITS / 2 * abs(strength))
-    changed: Image = getattr(_functional(), "posterize")(image, bits)  # noqa: B009
+    changed: Image = _functional().posterize(image, bits)
     return changed
 
 

@@ -32,13 +32,24 @@ _CIFAR10_SUMS = {
     "train_lables.json": "a3a0d804911c71de4b73015af980e237de5f82da7b1482a8efaf7adcc1722f45",
     "test_lables.json": "a5df9ed6f395827dd69906fe5ac740be70395ca9d841974d4351818628b48bb6",
 }
+_CROWN_SUMS = {
+    "2019_YELL_2_528000_4978000_image_crop2.png": "a9bdb0f4447fdd899d22f567e0e20ba8320c5413b2ad0cd0ac8d9f3b6e0f9767",
+    "2019_YELL_2_528000_4978000_image_crop2.xml": "bd431af6a5086d721eb731b22f5ea28cd8a8eab06883efc1c665391acbc68e11",
+    "2019_YELL_2_541000_4977000_image_crop.png": "178e58a23cc2642226a364a30f71bd9258ddc1b012c826f12250914a90c7a131",
+    "2019_YELL_2_541000_4977000_image_crop.xml": "cefe4b96888bacbf8af1674f000082e549aa707aa6590d545effb23e43f26631",
+    "OSBS_029.png": "d9477c6a00e4902c7bee487d4c5582c3b8b9a2f77f3908a29628b816b291e6ee",
+    "OSBS_029.xml": "1f68c4011d7b351c29ca755072e77f3d16e6fd1f995bd05a9dd4eb952b55373c",
+    "SOAP_031.png": "506af051225465bd575e0e3ca0da1e6b8a269464d2144a0415829da78fcd1527",
+    "SOAP_061.png": "256508f1a62149bec4a80879077a865caf50e8cace095e6564c76befa480d424",
+    "SOAP_061.xml": "4833280af75fd9c47965a93e38945282835e9e725cac412bdb9469d63480947c",
+}
 
 
-def _by(name: str) -> Callable[[Path, Path], None]:
-    """A function of ``image_samples``, which is imported when there is something to prepare."""
+def _by(name: str, home: str = "image_samples") -> Callable[[Path, Path], None]:
+    """A function of ``coteach.data.{home}``, which is imported when there is something to prepare."""
 
     def prepare(members: Path, folder: Path) -> None:
-        getattr(import_module("coteach.data.image_samples"), name)(members, folder)
+        getattr(import_module(f"coteach.data.{home}"), name)(members, folder)
 
     return prepare
 
@@ -49,21 +60,23 @@ class SampleSet:
 
     Args:
         summary: one line for ``--help``.
-        package: where it comes from.
+        package: where it comes from; None if the user has to bring a folder with it.
         members: the files needed of it -> their SHA-256.
         prepare: given a folder with the members, writes ``files`` into another folder.
-        files: what ``prepare`` writes.
+        files: what ``prepare`` writes; it may write more, such as many images, which are checked too.
         recipe: raised when ``prepare`` changes, so that caches follow.
         needs: module that ``prepare`` imports -> the extra of coteach that brings it.
+        public: address of the folder that the user brings; empty if there is a package.
     """
 
     summary: str
-    package: Package
+    package: Package | None
     members: Mapping[str, str]
     prepare: Callable[[Path, Path], None]
     files: tuple[str, ...]
     recipe: int
     needs: Mapping[str, str]
+    public: str = ""
 
 
 SAMPLES: Mapping[str, SampleSet] = {
@@ -136,5 +149,37 @@ SAMPLES: Mapping[str, SampleSet] = {
         files=("labels.npz", "SOURCE.txt"),
         recipe=1,
         needs={},
+    ),
+    "tree-crowns": SampleSet(
+        summary="Tree crowns: five aerial photographs in tiles, boxes of 951 trees, as COCO files (21 MB).",
+        package=Package(
+            client="pip",
+            name="deepforest",
+            version="2.1.0",
+            file="deepforest-2.1.0-py3-none-any.whl",
+            sha256="8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54",
+        ),
+        members={f"deepforest/data/{file}": sha256 for file, sha256 in _CROWN_SUMS.items()},
+        prepare=_by("prepare_tree_crowns", "box_samples"),
+        files=(
+            "yell-528.json",
+            "yell-541.json",
+            "osbs-029.json",
+            "soap-061.json",
+            "soap-031.json",
+            "SOURCE.txt",
+        ),
+        recipe=1,
+        needs={"PIL": "training"},
+    ),
+    "blood-cells": SampleSet(
+        summary="Blood cells: 364 microscope images with boxes of 3 classes, as COCO files (needs --from FOLDER).",
+        package=None,
+        members={},
+        prepare=_by("prepare_blood_cells", "box_samples"),
+        files=("train.json", "val.json", "test.json", "SOURCE.txt"),
+        recipe=1,
+        needs={},
+        public="https://github.com/Shenggan/BCCD_Dataset (its folder BCCD)",
     ),
 }

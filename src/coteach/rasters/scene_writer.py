@@ -62,7 +62,7 @@ class SceneFiles:
 class SceneWriter:
     """Takes finished rows; made by :func:`scene_writer`."""
 
-    def __init__(self, classes: _WholeBlocks, confidence: _WholeBlocks, nodata: int) -> None:
+    def __init__(self, classes: WholeBlocks, confidence: WholeBlocks, nodata: int) -> None:
         self._classes = classes
         self._confidence = confidence
         self._nodata = nodata
@@ -122,18 +122,23 @@ def scene_writer(
             descriptions=descriptions,
         ) as confidence,
     ):
-        yield SceneWriter(_WholeBlocks(classes), _WholeBlocks(confidence), nodata)
+        yield SceneWriter(WholeBlocks(classes), WholeBlocks(confidence), nodata)
         write_text(files.names, category_names(legend.names))
 
 
-class _WholeBlocks:
-    """Keeps rows back until their blocks are complete: one written twice would leave a hole in a compressed file."""
+class WholeBlocks:
+    """Keeps rows back until their blocks are complete: one written twice would leave a hole in a compressed file.
+
+    Args:
+        dataset: the file.
+    """
 
     def __init__(self, dataset: DatasetWriter) -> None:
         self._dataset = dataset
         self._waiting: Shaped[np.ndarray, "bands rows cols"] | None = None
 
     def add(self, window: Window, values: Shaped[np.ndarray, "bands h w"]) -> None:
+        """Write rows; those of one band of columns come from top to bottom."""
         end = window.row_off + window.height
         if self._waiting is not None:
             values = np.concatenate([self._waiting, values], axis=1)

@@ -43,7 +43,12 @@ def best_mode(options: TrainerOptions, metrics: MetricCollection) -> Literal["mi
     Raises:
         ConfigError: there is no such figure; the nearest is named.
     """
-    known = {_LOSS, *(f"val/{name}" for name in metrics)}
+    sources = {
+        f"val/{figure}": metric
+        for name, metric in metrics.items()
+        for figure in getattr(metric, "figures", (name,))  # average precision gives several at once
+    }
+    known = {_LOSS, *sources}
     if options.monitor not in known:
         raise ConfigError(
             "trainer.monitor", f"{options.monitor!r} is not measured", nearest(options.monitor, known)
@@ -52,5 +57,5 @@ def best_mode(options: TrainerOptions, metrics: MetricCollection) -> Literal["mi
         return options.monitor_mode
     if options.monitor == _LOSS:
         return "min"
-    falls = metrics[options.monitor.removeprefix("val/")].higher_is_better is False
+    falls = sources[options.monitor].higher_is_better is False
     return "min" if falls else "max"

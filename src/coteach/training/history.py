@@ -218,7 +218,7 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
         else {}
     )
     if not kept.get("values"):
-        remedy = "train on images with trainer.record_history: true"
+        remedy = "train on images with trainer.record_history: true, or name label maps (--sources)"
         raise TrainingError(str(run_dir), "has recorded no history of its labels", remedy)
     arrays = {name: value.numpy() for name, value in kept["values"].items()}
     return arrays | {"networks": np.array(kept["networks"])}

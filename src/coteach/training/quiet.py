@@ -16,6 +16,7 @@ _KNOWN = (
     ".*Total length of `list` across ranks is zero.*",  # no validation set
     ".*`training_step` returned `None`.*",  # manual optimisation
     ".*was called before the ``update`` method.*",  # a process whose share of the validation set is empty
+    ".*module\\(s\\) in eval mode at the start of training.*",  # a teacher, which always is
     ".*LeafSpec.*is deprecated.*",  # Lightning's own use of torch
 )
 

@@ -105,7 +105,7 @@ def predict_scenes(
     failures: dict[str, str] = {}
     tasks, kept, made = [], [], []
     for scene in scenes:
-        with _noted(scene, failures):
+        with noted(scene.scene_id, scene.path, failures):
             task = _look_at(scene, job)
             if task is None:
                 kept.append(scene.scene_id)
@@ -114,7 +114,7 @@ def predict_scenes(
     windows = sum(count_windows(job.method, task.image, job.num_classes, job.options) for task in tasks)
     with progress(windows, "windows") as advance:
         for task in tasks:
-            with _noted(task.scene, failures):
+            with noted(task.scene.scene_id, task.scene.path, failures):
                 _predict(task, job, advance)
                 made.append(task.scene.scene_id)
             tell(f"{task.scene.scene_id}: {failures.get(task.scene.scene_id, 'predicted')}")
@@ -133,18 +133,24 @@ def _prepare(folder: Path) -> None:
 
 
 @contextmanager
-def _noted(scene: SceneFile, failures: dict[str, str]) -> Iterator[None]:
-    """Note what is wrong with a scene; the next one follows."""
+def noted(scene_id: str, path: Path, failures: dict[str, str]) -> Iterator[None]:
+    """Note what is wrong with a scene; the next one follows.
+
+    Args:
+        scene_id: of the scene.
+        path: its image.
+        failures: gets id -> error.
+    """
     try:
         yield
     except CoteachError as error:
-        failures[scene.scene_id] = str(error)
+        failures[scene_id] = str(error)
     except MemoryError:
         remedy = "try a smaller --window"
-        failures[scene.scene_id] = str(RasterError(str(scene.path), "does not fit into memory", remedy))
+        failures[scene_id] = str(RasterError(str(path), "does not fit into memory", remedy))
     except OSError as error:
         remedy = "free space there, or choose a folder that can be written"
-        failures[scene.scene_id] = str(RasterError(str(scene.path), f"cannot be kept ({error})", remedy))
+        failures[scene_id] = str(RasterError(str(path), f"cannot be kept ({error})", remedy))
 
 
 def _look_at(scene: SceneFile, job: SceneJob) -> _Task | None:

@@ -1,0 +1,123 @@
+"""Expectation-maximisation behind :mod:`coteach.labels.quality`, which tells the model.
+
+Shape legend: ``n`` items, ``c`` classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int, Int64
+from scipy.special import logsumexp, softmax
+
+_SMOOTHING = 0.01  # pseudo-items of a row of T, as a share of the items of an average class
+_EXPECTED = 0.7  # share of right labels that they speak for
+_SHARPEST = 20.0
+_BLUNTEST = 0.05
+_TINY = 1e-6  # least probability that is believed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelModel:
+    """What expectation-maximisation looks for.
+
+    Args:
+        transition: ``(C, C)`` p(given label | true class); rows sum to 1.
+        sharpness: ``β``.
+        bias: ``(C,)`` ``b``.
+    """
+
+    transition: Float64[np.ndarray, "c c"]
+    sharpness: float
+    bias: Float64[np.ndarray, " c"]
+
+
+def believed(probs: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
+    """Logarithms of rows that are scaled to sum 1; no probability is quite 0."""
+    return np.asarray(np.log(probs / probs.sum(1, keepdims=True) + _TINY))
+
+
+def fit_model(
+    log_probs: Float64[np.ndarray, "n c"],
+    given: Int64[np.ndarray, " n"],
+    max_iterations: int,
+    tolerance: float,
+    *,
+    sharpen: bool,
+) -> tuple[LabelModel, Float64[np.ndarray, "n c"], list[float]]:
+    """Expectation-maximisation, from the networks' own choice as the true class.
+
+    Args:
+        log_probs: ``(N, C)`` of :func:`believed`.
+        given: ``(N,)`` given classes.
+        max_iterations: at least 1.
+        tolerance: the end is reached when an iteration gains less than this many nats an item.
+        sharpen: estimate ``β`` and ``b``; else they are 1 and 0.
+
+    Returns:
+        The model; p(true class | probabilities, given label); and the mean log-likelihood after each iteration, nats.
+    """
+    classes = log_probs.shape[1]
+    posterior = np.eye(classes)[log_probs.argmax(1)]
+    model = LabelModel(_transition(posterior, given), 1.0, np.zeros(classes))
+    gains: list[float] = []
+    for _ in range(max_iterations):
+        joint = log_joint(log_probs, given, model)
+        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
+        posterior = np.exp(joint - evidence)
+        gains.append(float(evidence.mean()))
+        if len(gains) > 1 and gains[-1] - gains[-2] < tolerance:
+            break
+        if sharpen:
+            model = _maximise(log_probs, given, posterior, model)
+        else:
+            model = LabelModel(_transition(posterior, given), model.sharpness, model.bias)
+    return model, posterior, gains
+
+
+def log_joint(
+    log_probs: Float64[np.ndarray, "n c"], given: Int[np.ndarray, " n"], model: LabelModel
+) -> Float64[np.ndarray, "n c"]:
+    """Log of q(y | x) T[y, g]."""
+    scores = model.sharpness * log_probs + model.bias
+    prior = scores - logsumexp(scores, axis=1, keepdims=True)
+    return np.asarray(prior + np.log(model.transition[:, given].T))
+
+
+def _maximise(
+    log_probs: Float64[np.ndarray, "n c"],
+    given: Int64[np.ndarray, " n"],
+    posterior: Float64[np.ndarray, "n c"],
+    model: LabelModel,
+) -> LabelModel:
+    """T in closed form; a Newton step for β, then one of scaling for b: each gains, as EM needs."""
+    prior = softmax(model.sharpness * log_probs + model.bias, axis=1)
+    mean = (prior * log_probs).sum(1)
+    slope = float(((posterior - prior) * log_probs).sum())
+    curvature = float(((prior * log_probs**2).sum(1) - mean**2).sum())
+    # of classes that are equally probable everywhere, sharpness says nothing
+    step = slope / curvature if curvature > _TINY else 0.0
+    sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
+    prior = softmax(sharpness * log_probs + model.bias, axis=1)
+    bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
+    return LabelModel(_transition(posterior, given), sharpness, bias - bias.mean())
+
+
+def joint_counts(
+    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "c c"]:
+    """Expected number of items by true class and given label."""
+    classes = posterior.shape[1]
+    return np.stack([np.bincount(given, column, minlength=classes) for column in posterior.T])
+
+
+def _transition(
+    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "c c"]:
+    """p(given | true), pulled a little towards labels that are mostly right."""
+    classes = posterior.shape[1]
+    expected = np.full((classes, classes), (1 - _EXPECTED) / (classes - 1))
+    np.fill_diagonal(expected, _EXPECTED)
+    counts = joint_counts(posterior, given) + _SMOOTHING * len(given) / classes * expected
+    return np.asarray(counts / counts.sum(1, keepdims=True))
