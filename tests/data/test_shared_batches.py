@@ -227,7 +227,7 @@ def run(program):
 
 
 def test_what_a_worker_sent_outlives_it():
-    """Elsewhere, as torch raises its error at any point of the process."""
+    """Without torch's handler of signals, which raises its error at any point of the process."""
     program = """
         import os, signal
         import torch
@@ -243,7 +243,8 @@ def test_what_a_worker_sent_outlives_it():
                     os.kill(os.getpid(), signal.SIGKILL)
                 return torch.full((300, 300), number)
 
-        batches, found = DataLoader(Dies(), 2, num_workers=1, collate_fn=SharedBatches()), []
+        batches, found = iter(DataLoader(Dies(), 2, num_workers=1, collate_fn=SharedBatches())), []
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             for batch in batches:
                 found.append(batch)

@@ -73,5 +73,5 @@ def test_what_is_missing_is_named(monkeypatch):
         raise ModuleNotFoundError("faster_coco_eval")
 
     monkeypatch.setattr(MeanAveragePrecision, "__init__", absent)
-    with pytest.raises(MissingExtraError, match="pip install faster-coco-eval"):
+    with pytest.raises(MissingExtraError, match=r"coteach\[detection\]"):
         BoxPrecision(1)
