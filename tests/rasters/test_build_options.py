@@ -11,6 +11,7 @@ import threading
 import numpy as np
 import pytest
 import rasterio
+from dask_cluster import running_cluster
 from label_rasters import NORTH_UP, read_band, write_image, write_map, write_sources
 from rasterio import Affine
 from soft_label_oracle import loop_confidence, loop_shares
@@ -211,21 +212,9 @@ def build_or_die(task, *, output_dir, **rest):
 
 
 def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path, sources, monkeypatch):
-    import dask
-    from distributed import LocalCluster
-
     build(sources, tmp_path / "one")
     monkeypatch.setattr(build_module, "build_tile", build_or_die)
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=60,
-        ) as cluster,
-    ):
+    with running_cluster(2) as cluster:
         report = build(sources, tmp_path / "other", scheduler=cluster.scheduler_address)
     assert (tmp_path / "other" / "died").exists()
     # what the lost worker had finished is found there

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from dask_cluster import running_cluster
 from label_rasters import read_band, rows_of, write_image, write_map, write_sources
 
 from coteach.errors import OptionError
@@ -260,8 +261,7 @@ def test_only_weights_in_8_bits_have_a_scale(tmp_path, rows):
 
 
 def test_a_worker_of_a_cluster_elsewhere_writes_to_the_folder_that_was_meant(tmp_path, rows, monkeypatch):
-    import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     write_sources(tmp_path / "s.csv", [named(row) for row in rows])
     (tmp_path / "aef").mkdir()
@@ -270,16 +270,7 @@ def test_a_worker_of_a_cluster_elsewhere_writes_to_the_folder_that_was_meant(tmp
     elsewhere.mkdir()
     monkeypatch.chdir(tmp_path)
     options = {"mask_key": None, "lulc_keys": KEYS, "alpha": 0.5, "beta": 0.2, "aef_embeddings_dir": "aef"}
-    with (
-        dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=60,
-        ) as cluster,
-    ):
+    with running_cluster(1) as cluster:
         with Client(cluster) as client:
             client.run(os.chdir, str(elsewhere))
         report = build_soft_labels("s.csv", "out", CLASSES, **options, scheduler=cluster.scheduler_address)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dask_cluster import running_cluster
 
 from coteach.errors import IncompleteError, MissingExtraError, OptionError
 from coteach.rasters.pool import check_scheduler, run_tasks
@@ -140,21 +141,7 @@ def test_a_cluster_that_does_not_answer(monkeypatch):
 
 @pytest.fixture(scope="module")
 def local_cluster():
-    import dask
-    from distributed import LocalCluster
-
-    # what has died is not asked for long
-    settings = {"distributed.comm.timeouts.connect": "3s"}
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=60,
-        ) as cluster,
-    ):
+    with running_cluster(2) as cluster:
         yield cluster
 
 
@@ -196,11 +183,7 @@ def test_a_task_that_kills_every_worker_fails_alone(local_cluster):
 
 
 def test_a_cluster_that_ends_before_the_work(tmp_path):
-    from distributed import LocalCluster
-
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=60
-    ) as cluster:
+    with running_cluster(1) as cluster:
         tasks = [(number, str(tmp_path)) for number in range(3)]
         results = run_tasks(wait_for_gate, tasks, 1, dead, cluster.scheduler_address)
         (tmp_path / "gate").touch()
