@@ -25,8 +25,8 @@ import coteach
 from coteach.data.samples import prepare_cifar10, prepare_cifar10n, prepare_fashion_mnist
 from coteach.fitting import FitResult
 from coteach.labels.class_noise import transition_noise
-from coteach.methods.base import LabelMethod
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
+from coteach.methods.label_method import LabelMethod
 from coteach.methods.supervised import Supervised
 from coteach.training.history import read_history
 

@@ -31,12 +31,12 @@ from audit_cifar10n import network
 from coteach.data.samples import prepare_fashion_mnist
 from coteach.files import write_json
 from coteach.labels.class_noise import pair_flip_noise, symmetric_noise
-from coteach.methods.base import LabelMethod
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.co_teaching_plus import CoTeachingPlus, CoTeachingPlusConfig
 from coteach.methods.divide_mix import DivideMix, DivideMixConfig
 from coteach.methods.elr import Elr, ElrConfig
 from coteach.methods.jocor import JoCoR, JoCoRConfig
+from coteach.methods.label_method import LabelMethod
 from coteach.methods.peer_ensemble import PeerEnsemble, PeerEnsembleConfig
 from coteach.methods.supervised import Supervised
 from coteach.training.options import TrainerOptions

@@ -21,7 +21,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_set import ImageSet
 from coteach.errors import CoteachWarning, OptionError
-from coteach.methods.base import LabelMethod, NetworkFactory
+from coteach.methods.base import NetworkFactory
+from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_rasters import rows_of, write_map, write_sources
+from label_rasters import rows_of, two_class_scene, write_map, write_sources
 
 from coteach.cli import variant_runs
 from coteach.cli.ablate_table import Comparison, border_rows, markdown, text_rows
@@ -26,11 +26,10 @@ def sources(tmp_path_factory):
     rng = np.random.default_rng(5)
     rows = []
     for index in range(6):
-        truth = (np.indices((SIZE, SIZE)).sum(0) > rng.integers(8, 24)).astype(np.uint8)
-        image = np.stack([200 - 150 * truth, 50 + 150 * truth]) + rng.integers(-40, 40, (2, SIZE, SIZE))
+        truth, image = two_class_scene(rng, SIZE)
         row = {
             "tile_id": f"t{index}",
-            "image_path": write_map(folder / f"image{index}.tif", image.astype(np.uint8)),
+            "image_path": write_map(folder / f"image{index}.tif", image),
             "truth_path": write_map(folder / f"truth{index}.tif", truth),
         }
         for name in ("mask", "a", "b"):

@@ -113,7 +113,9 @@ def test_other_data_is_refused(trained, capsys):
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     assert outcome("audit", tmp_path / "nowhere") == 1
-    assert "nowhere: has recorded no history" in capsys.readouterr().err
+    assert "nowhere: no such folder" in capsys.readouterr().err
+    assert outcome("audit", tmp_path) == 1
+    assert "has recorded no history" in capsys.readouterr().err
 
 
 def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from label_rasters import read_band, rows_of, write_map, write_sources
+from label_rasters import read_band, rows_of, two_class_scene, write_map, write_sources
 
 from coteach.cli.main import main
 
@@ -18,14 +18,13 @@ def sources(tmp_path_factory):
     rng = np.random.default_rng(5)
     rows = []
     for index in range(6):
-        truth = (np.indices((SIZE, SIZE)).sum(0) > rng.integers(8, 24)).astype(np.uint8)
-        image = np.stack([200 - 150 * truth, 50 + 150 * truth]) + rng.integers(-40, 40, (2, SIZE, SIZE))
+        truth, image = two_class_scene(rng, SIZE)
         known = truth.copy()
         known[0, :3] = 99
         rows.append(
             {
                 "tile_id": f"t{index}",
-                "image_path": write_map(folder / f"image{index}.tif", image.astype(np.uint8)),
+                "image_path": write_map(folder / f"image{index}.tif", image),
                 "mask_path": write_map(folder / f"mask{index}.tif", truth),
                 "truth_path": write_map(folder / f"truth{index}.tif", known, nodata=99),
                 "codes_path": write_map(folder / f"codes{index}.tif", np.where(known == 99, 99, known + 10)),

@@ -15,6 +15,7 @@ from PIL import Image
 from rasterio import Affine
 
 from coteach import build_soft_labels, generate_training_csv
+from coteach.cli import report_runs
 from coteach.cli.main import main
 from coteach.legend import Legend
 from coteach.report.views import RIGHT, WRONG
@@ -394,3 +395,16 @@ def test_what_cannot_be_shown_is_named_and_nothing_is_written(runs, scene, tmp_p
     assert "Traceback" not in message
     assert len(message.splitlines()) <= 2
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_soft_labels_are_called_after_their_folder(tmp_path):
+    """Also where the table lies beside it and names it as ../p_soft."""
+
+    class Table:
+        rows = ({"w_conf_path": ""},)
+
+        def path_of(self, index, key):
+            return tmp_path / "labels" / "e2" / "splits" / ".." / "p_soft" / "t0.tif"
+
+    found = report_runs._label_files(Table(), 0, {})
+    assert (found.name, found.w_conf) == ("e2", None)

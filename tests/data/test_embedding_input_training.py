@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-import yaml
 from label_rasters import write_map
 from rasterio import Affine
+from run_configs import write_small_fcn_run
 
 from coteach import build_soft_labels
 from coteach.cli.main import main
@@ -61,25 +61,13 @@ def test_one_epoch_learns_land_cover(tmp_path, nc_landcover, capsys):
             "image_scale": "embeddings",
         }
 
-    content = {
-        "num_classes": 4,
-        "method": {"name": "soft_label"},
-        "model": {
-            "_target_": "coteach.models.SmallFCN",
-            "in_channels": 64,
-            "classes": 4,
-            "width": 16,
-            "depth": 1,
-        },
-        "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.02},
-        "train_dataset": dataset("train"),
-        "val_dataset": dataset("val"),
-        "data_loader": {"batch_size": 1},
-        "trainer": {"max_epochs": 1, "accelerator": "cpu"},
-        "output_dir": str(tmp_path / "run"),
-    }
-    path = tmp_path / "conf.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path = write_small_fcn_run(
+        tmp_path,
+        {"train_dataset": dataset("train"), "val_dataset": dataset("val")},
+        network={"in_channels": 64, "width": 16, "depth": 1},
+        batch_size=1,
+        epochs=1,
+    )
     assert run("train", path) == 0, capsys.readouterr().err
     assert run("evaluate", tmp_path / "run", "--dataset", "val_dataset", "--output", tmp_path / "e.json") == 0
     found = json.loads((tmp_path / "e.json").read_text())

@@ -12,10 +12,10 @@ import pytest
 import rasterio
 import rasterio.shutil
 import torch
-import yaml
 from label_rasters import write_map, write_sources
 from rasterio import Affine
 from rasterio.warp import Resampling, reproject
+from run_configs import write_small_fcn_run
 from torch.utils.data import DataLoader
 from web_maps import grid_over, web_map_of
 
@@ -416,26 +416,15 @@ def test_a_network_is_trained_and_measured_by_the_command_line(sample_world, tmp
             **OPTIONS,
         }
 
-    content = {
-        "num_classes": 4,
-        "method": {"name": "soft_label"},
-        "model": {
-            "_target_": "coteach.models.SmallFCN",
-            "in_channels": 3,
-            "classes": 4,
-            "width": 8,
-            "depth": 2,
-        },
-        "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.02},
-        "train_dataset": dataset("a"),
-        "val_dataset": dataset("b"),
-        "data_loader": {"batch_size": 3},
-        "trainer": {"max_epochs": 2, "accelerator": "cpu"},
-        "output_dir": str(tmp_path / "run"),
-    }
-    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(content))
+    config = write_small_fcn_run(
+        tmp_path,
+        {"train_dataset": dataset("a"), "val_dataset": dataset("b")},
+        network={"in_channels": 3, "width": 8, "depth": 2},
+        batch_size=3,
+        epochs=2,
+    )
     for command in (
-        ["train", tmp_path / "conf.yaml"],
+        ["train", config],
         ["evaluate", tmp_path / "run", "--dataset", "val_dataset", "--reference-key", "mask_path"],
     ):
         with pytest.raises(SystemExit) as end:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-from coteach.data import shared_batches
+from coteach.data import lent_memory
 from coteach.data.shared_batches import SharedBatches, stack_samples
 from coteach.data.worker_memory import keep_freed_memory
 
@@ -211,14 +211,14 @@ def test_two_loaders_take_turns():
 @LINUX_ONLY
 def test_buffers_of_workers_that_ended_are_let_go():
     gc.collect()
-    shared_batches._forget_gone()
-    before = len(shared_batches._known)
+    lent_memory._forget_gone()
+    before = len(lent_memory._known)
     for _ in range(3):
         for batch in loader(Numbers(20), SharedBatches(), num_workers=2):
             assert batch["number"].numel() == 2
-            assert len(shared_batches._known) <= before + 8
+            assert len(lent_memory._known) <= before + 8
     del batch
-    assert len(shared_batches._known) == before
+    assert len(lent_memory._known) == before
 
 
 def run(program):

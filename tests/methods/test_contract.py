@@ -8,8 +8,9 @@ import toy_images
 import toys
 
 from coteach.errors import InputError
-from coteach.methods.base import LabelMethod, Step
+from coteach.methods.base import Step
 from coteach.methods.discovery import discover_methods
+from coteach.methods.label_method import LabelMethod
 from coteach.types import Batch
 
 ONLY_IMAGES = {"elr", "divide_mix", "peer_ensemble"}

@@ -14,9 +14,8 @@ from soft_label_oracle import loop_confidence, loop_nearest, loop_shares
 
 import coteach
 from coteach.errors import OptionError, TableError
-from coteach.rasters import build as build_module
+from coteach.rasters import build_passes, tile_files
 from coteach.rasters import tile as tile_module
-from coteach.rasters import tile_files
 from coteach.rasters.build import build_soft_labels
 from coteach.rasters.tile_passes import TilePasses
 
@@ -432,7 +431,7 @@ def die_at_tile_1(task, **rest):
 
 
 def test_a_process_that_dies_fails_its_tile(tmp_path, sources, monkeypatch):
-    monkeypatch.setattr(build_module, "build_tile", die_at_tile_1)
+    monkeypatch.setattr(build_passes, "build_tile", die_at_tile_1)
     report = build(sources, tmp_path / "out", max_workers=2)
     assert [row["tile_id"] for row in rows_of(report.manifest)] == ["tile_0", "tile_2"]
     assert report.failures == (

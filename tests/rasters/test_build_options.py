@@ -19,7 +19,7 @@ from soft_label_oracle import loop_confidence, loop_shares
 from coteach.errors import OptionError
 from coteach.labels.patterns import PatternCode, PatternCounts, count_numbers
 from coteach.labels.reliability import learned_shares
-from coteach.rasters import build as build_module
+from coteach.rasters import build_passes
 from coteach.rasters import tile as tile_module
 from coteach.rasters.build import build_soft_labels
 
@@ -213,7 +213,7 @@ def build_or_die(task, *, output_dir, **rest):
 
 def test_a_cluster_that_loses_a_worker_writes_the_same_bytes(tmp_path, sources, monkeypatch):
     build(sources, tmp_path / "one")
-    monkeypatch.setattr(build_module, "build_tile", build_or_die)
+    monkeypatch.setattr(build_passes, "build_tile", build_or_die)
     with running_cluster(2) as cluster:
         report = build(sources, tmp_path / "other", scheduler=cluster.scheduler_address)
     assert (tmp_path / "other" / "died").exists()

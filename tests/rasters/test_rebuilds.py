@@ -283,7 +283,7 @@ def test_a_worker_of_a_cluster_elsewhere_writes_to_the_folder_that_was_meant(tmp
 
 
 def test_files_that_a_worker_wrote_on_another_computer_are_missed(tmp_path, rows, monkeypatch):
-    from coteach.rasters import build as build_module
+    from coteach.rasters import build_passes
 
     def made_elsewhere(task, *, output_dir, **rest):
         result = tile_module.build_tile(task, output_dir=output_dir, **rest)
@@ -291,7 +291,7 @@ def test_files_that_a_worker_wrote_on_another_computer_are_missed(tmp_path, rows
             (output_dir / "w_conf" / "t1.tif").unlink()
         return result
 
-    monkeypatch.setattr(build_module, "build_tile", made_elsewhere)
+    monkeypatch.setattr(build_passes, "build_tile", made_elsewhere)
     report = build(tmp_path, rows)
     assert report.built == ("t0",)
     [(tile, error)] = report.failures

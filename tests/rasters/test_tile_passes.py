@@ -12,9 +12,9 @@ from soft_label_oracle import loop_nearest
 from coteach.errors import RasterError
 from coteach.labels.confidence import confidence_weight
 from coteach.labels.votes import vote_shares
+from coteach.rasters import argmax_border
 from coteach.rasters import blocks as blocks_module
 from coteach.rasters import scratch as scratch_module
-from coteach.rasters import tile_passes
 from coteach.rasters.blocks import blocks, in_order, padded
 from coteach.rasters.build import build_soft_labels
 from coteach.rasters.grid import Window
@@ -59,7 +59,7 @@ def build(sources, out, **options):
 
 
 def small_blocks(monkeypatch, rows=8, cols=16):
-    for module in (blocks_module, tile_passes):
+    for module in (blocks_module, argmax_border):
         monkeypatch.setattr(module, "ROWS", rows)
     monkeypatch.setattr(blocks_module, "COLS", cols)
 

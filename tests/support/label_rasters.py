@@ -49,6 +49,13 @@ def write_image(path: Path, height: int, width: int, **options) -> Path:
     return write_map(path, values.astype(np.uint8), **options)
 
 
+def two_class_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """``(h, w)`` codes 0 and 1, apart at a diagonal, and a noisy image whose second band is larger where it is 1."""
+    truth = (np.indices((size, size)).sum(0) > rng.integers(size // 2, 3 * size // 2)).astype(np.uint8)
+    image = np.stack([200 - 150 * truth, 50 + 150 * truth]) + rng.integers(-40, 40, (2, size, size))
+    return truth, image.astype(np.uint8)
+
+
 def read_band(path: Path) -> np.ndarray:
     with rasterio.open(path) as file:
         return file.read(1)

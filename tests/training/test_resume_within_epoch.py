@@ -14,8 +14,9 @@ from toy_images import ToyImages, image_network
 from toys import ToyMaps, toy_run
 
 from coteach.errors import TrainingError
-from coteach.methods.base import LabelMethod, Stream
+from coteach.methods.base import Stream
 from coteach.methods.discovery import discover_methods
+from coteach.methods.label_method import LabelMethod
 from coteach.methods.supervised import Supervised
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import load_checkpoint

@@ -6,7 +6,7 @@ from dataclasses import fields
 import torch
 from toys import ToyMaps
 
-from coteach.data import shared_batches
+from coteach.data import lent_memory
 from coteach.methods.base import Stream
 from coteach.training.streams import LoaderOptions, StreamLoader, make_loader
 
@@ -54,7 +54,7 @@ def test_workers_give_the_batches_of_the_training_process():
                 else:
                     assert part == wanted
     if sys.platform == "linux":
-        assert shared_batches._known  # it did not go the ordinary way
+        assert lent_memory._known  # it did not go the ordinary way
 
 
 def test_nothing_is_shared_without_workers():

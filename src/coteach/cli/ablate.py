@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.errors import OptionError
 
 _EPILOG = """\b
@@ -60,28 +61,12 @@ _DEFAULT = "E0,E1,E2-NB,E2,E4,E5,CoT-Curr,CoT-Full"
 @click.option(
     "--reference-key", help="Column of the map that runs are measured against.  [default: the mask]"
 )
-@click.option("--image-key", default="image_path", show_default=True, help="Column of the image.")
-@click.option(
-    "--mask-key", default="mask_path", show_default=True, help="Column of the mask, which votes, too."
-)
+@shared.image_key("Column of the image.")
+@shared.mask_key("Column of the mask, which votes, too.")
 @click.option("--no-mask", is_flag=True, help="There is no mask.")
-@click.option(
-    "--lulc-key", "lulc_keys", multiple=True, help="Column of a land-cover map. Repeat it for each map."
-)
-@click.option(
-    "--ignore-code",
-    "ignore_codes",
-    type=int,
-    multiple=True,
-    help="A code that means no vote, and no class in the reference.",
-)
-@click.option(
-    "--legend",
-    "legends",
-    metavar="COLUMN=CSV",
-    multiple=True,
-    help="Table code,class of a map, or of the reference.",
-)
+@shared.lulc_keys()
+@shared.ignore_codes("A code that means no vote, and no class in the reference.")
+@shared.legends("Table code,class of a map, or of the reference.")
 @click.option(
     "--aef-gcs-dir", type=click.Path(path_type=Path), help="Embeddings by pixel, {tile_id}.tif, for E4-AEF."
 )
@@ -91,7 +76,7 @@ _DEFAULT = "E0,E1,E2-NB,E2,E4,E5,CoT-Curr,CoT-Full"
 @click.option(
     "--patch-size", type=int, help="Train on square patches of this side.  [default: on whole tiles]"
 )
-@click.option("--stride", type=int, help="Pixels from one patch to the next.  [default: the patch size]")
+@shared.stride
 @click.option("--train-ratio", default=0.70, show_default=True, help="Share for training.")
 @click.option(
     "--val-ratio", default=0.15, show_default=True, help="Share for validation; test gets the rest."
@@ -110,10 +95,8 @@ _DEFAULT = "E0,E1,E2-NB,E2,E4,E5,CoT-Curr,CoT-Full"
     show_default=True,
     help="Which weights are measured; best are those of the best validation.",
 )
-@click.option("--max-workers", type=int, default=4, show_default=True, help="Processes that build labels.")
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.max_workers("Processes that build labels.")
+@shared.allow_target
 @click.option("--no-report", is_flag=True, help="Write no report.html.")
 def ablate(
     sources_csv: Path,

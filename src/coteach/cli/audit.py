@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from coteach.cli.output import say
+from coteach.cli import shared_options as shared
+from coteach.cli.output import say, warn
 from coteach.cli.progress import track
 from coteach.errors import InputError, OptionError
 
@@ -56,32 +57,17 @@ of sources goes on where it was.
     type=click.Path(path_type=Path),
     help="Table as for build-soft-labels; its label maps are audited, with a run on soft labels.",
 )
-@click.option(
-    "--image-key", default="image_path", show_default=True, help="Column of the image in --sources."
+@shared.image_key("Column of the image in --sources.")
+@shared.lulc_keys(
+    "Column of a label map in --sources. Repeat it for each.  [default: all that end with _path, but the image]"
 )
-@click.option(
-    "--lulc-key",
-    "lulc_keys",
-    multiple=True,
-    help="Column of a label map in --sources. Repeat it for each.  [default: all that end with _path, but the image]",
-)
-@click.option(
-    "--legend",
-    "legends",
-    metavar="COLUMN=CSV",
-    multiple=True,
-    help="Table code,class for a map whose codes are not the classes; class is a number, or ignore.",
-)
-@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
+@shared.legends()
+@shared.checkpoint
 @click.option("--window", type=int, default=512, show_default=True, help="Side of the windows predicted.")
 @click.option("--overlap", type=int, default=128, show_default=True, help="Pixels that windows share.")
-@click.option("--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once.")
-@click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."
-)
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.batch_size
+@shared.device
+@shared.allow_target
 def audit(
     run_dir: Path,
     output_dir: Path | None,
@@ -161,6 +147,7 @@ def _audit_images(run_dir: Path, folder: Path, top: int, allow_target: tuple[str
         facts=[
             ("labels", count_text(len(found.ranked()))),
             ("probably wrong", count_text(round(found.noise_rate * len(found.ranked())))),
+            ("networks agree with", f"{found.followed:.0%} of the labels"),
             ("method", str(config.method.get("name", ""))),
         ],
         table=_TABLE,
@@ -170,6 +157,8 @@ def _audit_images(run_dir: Path, folder: Path, top: int, allow_target: tuple[str
     say(
         f"{found.noise_rate:.1%} of {len(found.ranked())} labels are probably wrong; the first of {_TABLE} the most"
     )
+    if found.caution:
+        warn(found.caution)
     say(f"written: {folder / _PAGE}")
 
 

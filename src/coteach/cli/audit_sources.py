@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from coteach.cli.output import detail, say, warn
+from coteach.cli.output import SHOWN, detail, print_failures, say, warn
 from coteach.cli.progress import track
 from coteach.errors import IncompleteError, OptionError
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from coteach.training.scene_job import SceneJob
     from coteach.training.source_audit import SourceAudit
 
-_SHOWN = 20  # failures printed; all of them are in the file
 _SUFFIX = "_path"
 
 
@@ -109,12 +106,9 @@ def _print(found: SourceAudit, options: BuildOptions, folder: Path) -> None:
         if key in found.unknown:
             warn(f"{name} holds codes that are no class: {_listed(found.unknown[key])}")
     say(f"written: {folder / SOURCES}")
-    for _, error in found.failures[:_SHOWN]:
-        click.echo(f"Failed: {error}", err=True)
-    if len(found.failures) > _SHOWN:
-        click.echo(f"and {len(found.failures) - _SHOWN} more", err=True)
+    print_failures([error for _, error in found.failures])
 
 
 def _listed(codes: dict[str, int]) -> str:
     shown: Sequence[str] = [f"{code} ({pixels} pixels)" for code, pixels in codes.items()]
-    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
+    return ", ".join(shown[:SHOWN]) + (", …" if len(shown) > SHOWN else "")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from pathlib import Path
 
-import click
-
-from coteach.cli.output import detail, say, warn
+from coteach.cli.output import detail, print_failures, say, warn
 from coteach.errors import IncompleteError
 from coteach.rasters.manifest import BuildReport
 from coteach.rasters.needs import Needs
 
-_SHOWN = 20  # failures printed; all of them are in the file
 _LISTED = 8  # codes listed
 _MIB, _MUCH = 1 << 20, 1 << 30  # bytes
 
@@ -38,7 +35,7 @@ def print_report(report: BuildReport, listed: Container[str]) -> None:
     _print_summary(report)
     if report.unused:
         warn(f"not used: {', '.join(report.unused)}; a label map votes if its column is a --lulc-key")
-    _print_failures(report, listed)
+    print_failures([error for tile_id, error in report.failures if tile_id not in listed])
 
 
 def _print_tiles(report: BuildReport) -> None:
@@ -60,15 +57,6 @@ def _print_summary(report: BuildReport) -> None:
         if report.no_embedding is not None:
             say(f"without an embedding: {report.no_embedding:.2%} of pixels with a vote")
         say(f"ties, given to the lowest code: {report.ties / max(voted, 1):.2%} of pixels with a vote")
-
-
-def _print_failures(report: BuildReport, listed: Container[str]) -> None:
-    """Print the failures of tiles of which no error is listed yet."""
-    errors = [error for tile_id, error in report.failures if tile_id not in listed]
-    for error in errors[:_SHOWN]:
-        click.echo(f"Failed: {error}", err=True)
-    if len(errors) > _SHOWN:
-        click.echo(f"and {len(errors) - _SHOWN} more", err=True)
 
 
 def check_complete(sources: Path, report: BuildReport, num_classes: int) -> None:

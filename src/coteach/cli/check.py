@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.cli.output import Verbosity, say, verbosity
 from coteach.errors import OptionError
 
@@ -26,33 +27,14 @@ Example:
 @click.option(
     "--num-classes", type=int, help="C. A sample of the codes is then held against the classes, 0 to C-1."
 )
-@click.option("--image-key", default="image_path", show_default=True, help="Column of the image.")
+@shared.image_key("Column of the image.")
 @click.option("--mask-key", help="Column of the cartographic mask.  [default: mask_path, if it is there]")
 @click.option("--no-mask", is_flag=True, help="Leave the mask out.")
-@click.option(
-    "--lulc-key",
-    "lulc_keys",
-    multiple=True,
-    help="Column of a land-cover map. Repeat it for each map.  [default: all other columns …_path]",
-)
-@click.option(
-    "--ignore-code",
-    "ignore_codes",
-    type=int,
-    multiple=True,
-    help="A code that means no vote, to be found without a warning. Repeat it for each.",
-)
-@click.option(
-    "--legend",
-    "legends",
-    metavar="COLUMN=CSV",
-    multiple=True,
-    help="Table code,class for a map whose codes are not the classes, as build-soft-labels takes it.",
-)
+@shared.lulc_keys("Column of a land-cover map. Repeat it for each map.  [default: all other columns …_path]")
+@shared.ignore_codes("A code that means no vote, to be found without a warning. Repeat it for each.")
+@shared.legends("Table code,class for a map whose codes are not the classes, as build-soft-labels takes it.")
 @click.option("--patch-size", type=int, help="Side of the patches for which every image needs room.")
-@click.option(
-    "--max-workers", type=int, default=4, show_default=True, help="Processes, if there are many rows."
-)
+@shared.max_workers("Processes, if there are many rows.")
 @click.option(
     "--output", type=click.Path(path_type=Path), help="Write all findings to this CSV, one row each."
 )

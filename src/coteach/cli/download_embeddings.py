@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coteach.cli.output import detail, say
+from coteach.cli import shared_options as shared
+from coteach.cli.output import detail, print_failures, say
 from coteach.errors import IncompleteError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ Example:
 The data are CC-BY 4.0: "The AlphaEarth Foundations Satellite Embedding dataset is produced by Google and Google
 DeepMind."
 """
-_SHOWN = 20  # failures printed; all of them are in the file
 
 
 @click.command(epilog=_EPILOG)
@@ -60,7 +60,7 @@ _SHOWN = 20  # failures printed; all of them are in the file
     metavar="PATH_OR_URL",
     help="sourcecoop: another GeoParquet index. hf: a Parquet file, or a folder of them.",
 )
-@click.option("--max-workers", type=int, default=4, show_default=True, help="Files read at once, in threads.")
+@shared.max_workers("Files read at once, in threads.")
 @click.option("--max-attempts", type=int, default=5, show_default=True, help="How often a read is tried.")
 @click.option(
     "--retry-delay",
@@ -168,7 +168,4 @@ def _print(report: DownloadReport, folder: Path) -> None:
         detail(f"{tile_id}: up to date")
     counts = f"{len(report.downloaded)} downloaded, {len(report.up_to_date)} up to date"
     say(f"tiles: {counts}, {len(report.failures)} failed: {folder}")
-    for _, error in report.failures[:_SHOWN]:
-        click.echo(f"Failed: {error}", err=True)
-    if len(report.failures) > _SHOWN:
-        click.echo(f"and {len(report.failures) - _SHOWN} more", err=True)
+    print_failures([error for _, error in report.failures])

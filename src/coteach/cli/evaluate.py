@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.cli.output import Verbosity, say, verbosity
 from coteach.cli.progress import track
 from coteach.errors import ConfigError, OptionError
@@ -26,29 +27,17 @@ if TYPE_CHECKING:
     epilog="Example: coteach evaluate runs/a --reference landcover.tif --checkpoint best",
 )
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
-@click.option(
-    "--dataset", default="test_dataset", show_default=True, help="Key of the data set in the configuration."
-)
-@click.option(
-    "--reference",
-    type=click.Path(path_type=Path),
-    help="Raster of true class codes. [default: argmax P_soft]",
-)
-@click.option("--reference-key", help="Column of the data set's CSV that names each row's reference raster.")
+@shared.checkpoint
+@shared.dataset("Key of the data set in the configuration.")
+@shared.reference
+@shared.reference_key
 @click.option(
     "--legend",
     type=click.Path(path_type=Path),
     metavar="CSV",
     help="Table code,class of a reference whose codes are not the classes; class is a number, or ignore.",
 )
-@click.option(
-    "--ignore-code",
-    "ignore_codes",
-    type=int,
-    multiple=True,
-    help="A code of the reference that is no class, and is not counted. Repeat it for each.",
-)
+@shared.ignore_codes("A code of the reference that is no class, and is not counted. Repeat it for each.")
 @click.option(
     "--top-k",
     type=click.IntRange(1),
@@ -56,9 +45,7 @@ if TYPE_CHECKING:
     metavar="K",
     help="Images: also how often the class is among the K most probable ones. May be repeated.",
 )
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.allow_target
 @click.option(
     "--output", type=click.Path(path_type=Path), help="JSON file. [default: RUN_DIR/evaluation.json]"
 )

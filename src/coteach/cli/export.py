@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.cli.output import detail, say
 from coteach.errors import OptionError
 
@@ -29,7 +30,7 @@ Example:
     help="onnx needs the extra 'export'.",
 )
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file.")
-@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
+@shared.checkpoint
 @click.option(
     "--size",
     type=click.IntRange(min=1),
@@ -44,9 +45,7 @@ Example:
     show_default=True,
     help="Largest difference of a probability that is no fault.",
 )
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.allow_target
 def export(
     run_dir: Path,
     file_format: Literal["onnx", "torch-export"],

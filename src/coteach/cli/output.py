@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import TextIO
@@ -12,6 +12,7 @@ import click
 
 from coteach.errors import CoteachWarning
 
+SHOWN = 20  # printed of a long list; all of it is in a file
 _KEY = "coteach.verbosity"
 
 
@@ -44,6 +45,14 @@ def detail(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning to standard error, always."""
     click.echo(f"Warning: {text}", err=True)
+
+
+def print_failures(messages: Sequence[str]) -> None:
+    """Print the first ``SHOWN`` of what failed to standard error, always, and how many more there are."""
+    for message in messages[:SHOWN]:
+        click.echo(f"Failed: {message}", err=True)
+    if len(messages) > SHOWN:
+        click.echo(f"and {len(messages) - SHOWN} more", err=True)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from coteach.cli.output import detail, say, warn
+from coteach.cli import shared_options as shared
+from coteach.cli.output import SHOWN, detail, print_failures, say, warn
 from coteach.cli.progress import track
 from coteach.errors import IncompleteError, OptionError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from coteach.training.scene_job import SceneJob, SceneReport
     from coteach.training.scenes import SceneOptions
 
-_SHOWN = 20  # failures printed; all of them are in the file
 
 _EPILOG = """\b
 Example:
@@ -31,14 +31,14 @@ Run again after an interruption, it goes on where it was.
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("scenes", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Gets the maps.")
-@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
+@shared.checkpoint
 @click.option(
     "--window", type=int, default=512, show_default=True, help="Side of the windows predicted, in pixels."
 )
 @click.option(
     "--overlap", type=int, default=128, show_default=True, help="Pixels that neighbouring windows share."
 )
-@click.option("--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once.")
+@shared.batch_size
 @click.option(
     "--tta",
     type=click.Choice(["none", "flips", "d4"]),
@@ -51,18 +51,9 @@ Run again after an interruption, it goes on where it was.
     is_flag=True,
     help="Add a band that says how far the method's two networks are apart, 0 to 1.",
 )
-@click.option(
-    "--image-key",
-    default="image_path",
-    show_default=True,
-    help="Column of the images, where SCENES are CSVs.",
-)
-@click.option(
-    "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."
-)
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.image_key("Column of the images, where SCENES are CSVs.")
+@shared.device
+@shared.allow_target
 def predict(
     run_dir: Path,
     scenes: tuple[Path, ...],
@@ -179,9 +170,6 @@ def _print(report: SceneReport) -> None:
     )
     say(f"scenes: {counts}: {report.table}")
     if report.nowhere:
-        listed = ", ".join(report.nowhere[:_SHOWN]) + (", …" if len(report.nowhere) > _SHOWN else "")
+        listed = ", ".join(report.nowhere[:SHOWN]) + (", …" if len(report.nowhere) > SHOWN else "")
         warn(f"no coordinate reference system: {listed}; the maps have no place on earth either")
-    for _, error in report.failures[:_SHOWN]:
-        click.echo(f"Failed: {error}", err=True)
-    if len(report.failures) > _SHOWN:
-        click.echo(f"and {len(report.failures) - _SHOWN} more", err=True)
+    print_failures([error for _, error in report.failures])

@@ -17,7 +17,8 @@ from coteach.cli.targets import TargetResolver
 from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
 from coteach.errors import ConfigError, CoteachError
 from coteach.losses.target import as_soft_target
-from coteach.methods.base import LabelMethod, Method
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.options import SchedulerOptions
 from coteach.training.rehearsal import Misfit, find_misfit

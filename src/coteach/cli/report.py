@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.cli.output import say
 from coteach.errors import OptionError
 
@@ -19,19 +20,10 @@ from coteach.errors import OptionError
     show_default=True,
     help="The page to write.",
 )
-@click.option(
-    "--dataset",
-    default="test_dataset",
-    show_default=True,
-    help="Key of the data set in the configurations.",
-)
-@click.option("--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file.")
-@click.option(
-    "--reference",
-    type=click.Path(path_type=Path),
-    help="Raster of true class codes. [default: argmax P_soft]",
-)
-@click.option("--reference-key", help="Column of the data set's CSV that names each row's reference raster.")
+@shared.dataset("Key of the data set in the configurations.")
+@shared.checkpoint
+@shared.reference
+@shared.reference_key
 @click.option(
     "--bands",
     metavar="R,G,B",
@@ -47,9 +39,7 @@ from coteach.errors import OptionError
     show_default=True,
     help="Largest height and width shown of an image, in pixels.",
 )
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.allow_target
 def report(
     run_dirs: tuple[Path, ...],
     output: Path,

@@ -189,4 +189,5 @@ def _label_files(dataset: SoftLabelDataset, index: int, node: Node) -> LabelFile
     p_soft = dataset.path_of(index, node.get("p_soft_key", "p_soft_path"))
     key = node.get("w_conf_key") or _WEIGHTS
     named = dataset.rows[index].get(key, "").strip()
-    return LabelFiles(p_soft.parent.parent.name, p_soft, dataset.path_of(index, key) if named else None)
+    folder = p_soft.resolve().parent.parent  # tables name it as ../p_soft
+    return LabelFiles(folder.name, p_soft, dataset.path_of(index, key) if named else None)

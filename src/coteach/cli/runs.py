@@ -18,8 +18,9 @@ from coteach.cli.rehearse import rehearse_network, rehearse_optimizer
 from coteach.cli.targets import TargetResolver
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError
-from coteach.methods.base import LabelMethod, Method, TaskInfo
+from coteach.methods.base import Method, TaskInfo
 from coteach.methods.discovery import create_method, discover_methods
+from coteach.methods.label_method import LabelMethod
 from coteach.schema import checked
 from coteach.training.checkpoints import first_difference, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coteach.cli import shared_options as shared
 from coteach.cli.output import detail, say
 from coteach.cli.progress import shows_progress
 
@@ -40,9 +41,7 @@ Run again after an interruption, it goes on where it was.""",
     callback=_list_examples,
     help="List the example configurations, and where their files are.",
 )
-@click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
-)
+@shared.allow_target
 def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
     """Train a model from the YAML file CONFIG, or from the example of that name; OVERRIDES are key=value."""
     from coteach.cli.config import load_config, to_yaml

@@ -20,7 +20,8 @@ from coteach.rasters.code_legend import check_legend
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.image_warp import WarpedImage
 from coteach.rasters.mask_labels import MaskLabels, MaskTile, WeightOptions
-from coteach.rasters.mask_windows import MaskWindows, WindowPlan, find_windows
+from coteach.rasters.mask_windows import find_windows
+from coteach.rasters.window_plan import MaskWindows, WindowPlan
 from coteach.tables import Table
 
 _MASKS = (".tif", ".tiff", ".vrt")

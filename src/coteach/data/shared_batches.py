@@ -5,21 +5,18 @@ stack the samples. Here each worker has a few buffers. It stacks a batch into a 
 each tensor lies; the other side makes tensors of that very memory. When the last of them is gone, the
 buffer goes back to the worker, through a pipe of its own. Without a free buffer a batch goes the ordinary way:
 nothing ever waits, and a batch that somebody holds is never written to.
+
+Here is the worker's side; the receiving one is in :mod:`coteach.data.lent_memory`.
 """
 
 from __future__ import annotations
 
-import ctypes
 import io
 import math
-import os
 import pickle
-import select
 import sys
 import uuid
-import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
@@ -30,9 +27,10 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import collate, collate_tensor_fn, default_collate_fn_map
 
+from coteach.data.lent_memory import NEVER, bytes_of, unpack
+
 _ALIGNED = 64  # bytes, as torch's own memory
 _SPARE = 4096  # bytes, for numbers that are not stacked tensors
-_AGAIN, _NEVER = b"\1", b"\0"  # what is said of a buffer that is given back
 
 
 def stack_samples(samples: Sequence[Any]) -> Any:
@@ -104,7 +102,7 @@ class _Slot:
     def is_lost(self) -> bool:
         """Take the buffer back if it was given back; True if it cannot be used again."""
         if self.lent and self._answers.poll():
-            if self._answers.recv_bytes() == _NEVER:
+            if self._answers.recv_bytes() == NEVER:
                 return True
             self.lent = False
         return False
@@ -113,10 +111,7 @@ class _Slot:
         """Lend the buffer, in which tensors of a batch lie."""
         stream = io.BytesIO()
         _BatchPickler(stream, self.memory, place).dump(batch)
-        news, self._news = (
-            self._news,
-            None,
-        )  # before it is lent again it was given back, and so is known there
+        news, self._news = self._news, None  # lent again, it was given back before, and so is known there
         self.lent = True
         return _Packed(self._name, news, stream.getvalue())
 
@@ -135,7 +130,7 @@ class _Place:
         self.needed += -(-size // _ALIGNED) * _ALIGNED
         if self._memory is None or not count or start + size > self._memory.numel():
             return None
-        return torch.frombuffer(_bytes_of(self._memory), dtype=dtype, count=count, offset=start).view(shape)
+        return torch.frombuffer(bytes_of(self._memory), dtype=dtype, count=count, offset=start).view(shape)
 
 
 _writing: _Place | None = None
@@ -188,72 +183,4 @@ class _Packed(NamedTuple):
     content: bytes
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpack, (self.name, self.news, self.content)
-
-
-class _Source(NamedTuple):
-    """A worker's buffer, as the receiving process knows it, and the pipe to give it back."""
-
-    memory: Tensor
-    back: Connection
-
-
-_known: dict[str, _Source] = {}
-_forks = 0
-
-
-def _unpack(name: str, news: tuple[Tensor, Connection] | None, content: bytes) -> Any:
-    if news is not None:
-        _forget_gone()
-        _known[name] = _Source(*news)
-    source = _known[name]
-    # Tensors made of an object with a buffer hold it: it is gone with the last of them, however they are passed on.
-    lease = _bytes_of(source.memory)
-    weakref.finalize(lease, _give_back, name, source, os.getpid(), _forks).atexit = False
-    return _BatchUnpickler(io.BytesIO(content), lease).load()
-
-
-class _BatchUnpickler(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, lease: ctypes.Array[ctypes.c_char]) -> None:
-        super().__init__(stream)
-        self._lease = lease
-
-    def persistent_load(self, place: tuple[int, int]) -> torch.UntypedStorage:
-        start, size = place
-        return torch.frombuffer(self._lease, dtype=torch.uint8, count=size, offset=start).untyped_storage()
-
-
-def _give_back(name: str, source: _Source, process: int, forks: int) -> None:
-    if os.getpid() != process:  # a copy that was forked; the batch may live on where it came from
-        return
-    reusable = forks == _forks  # else a process that was forked meanwhile may still look at the batch
-    if not reusable:
-        _known.pop(name, None)
-    with suppress(OSError):  # the worker has ended
-        source.back.send_bytes(_AGAIN if reusable else _NEVER)
-        return
-    _forget_gone()
-
-
-def _forget_gone() -> None:
-    """Let go of the buffers of workers that have ended."""
-    for name, source in list(_known.items()):
-        ends = select.poll()
-        ends.register(source.back, 0)  # asks for nothing but errors: nobody is at the other end
-        if ends.poll(0):
-            _known.pop(name, None)
-
-
-def _bytes_of(memory: Tensor) -> ctypes.Array[ctypes.c_char]:
-    found = (ctypes.c_char * memory.numel()).from_address(memory.data_ptr())
-    found.memory = memory  # type: ignore[attr-defined]  # which lives as long
-    return found
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_count_fork, after_in_child=_known.clear)
+        return unpack, (self.name, self.news, self.content)

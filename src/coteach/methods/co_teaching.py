@@ -20,7 +20,8 @@ from typing import ClassVar, Literal
 
 from coteach.losses.co_teaching import CoTeachingLoss, RetainBy
 from coteach.losses.target import as_soft_target
-from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, TaskInfo
+from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.types import Batch, LossTerms
 
 

@@ -118,7 +118,11 @@ class DetectionTeacher(DetectionMethod):
         return labelled, Stream(name="unlabelled", source="unlabelled", batch_size=count, endless=True)
 
     def weight_at(self, index: int) -> float:
-        """Weight of the unlabelled images at a step."""
+        """Weight of the unlabelled images at a step, >= 0.
+
+        Args:
+            index: batches since the beginning of the run, from 0.
+        """
         since = index - self.config.burn_in
         return 0.0 if since < 0 else ramp(since, self.config.ramp_steps, 0.0, self.config.unsupervised_weight)
 
@@ -141,7 +145,12 @@ class DetectionTeacher(DetectionMethod):
     def unlabelled_terms(
         self, batch: Batch, step: Step
     ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
-        """Losses of the unlabelled images before they are weighted, and figures for the log."""
+        """Losses of the unlabelled images before they are weighted, and figures for the log; all are scalars.
+
+        Args:
+            batch: the unlabelled images; targets, if there are any, are not looked at.
+            step: where the run stands.
+        """
         taught = self.ask_teacher(batch, step)
         terms, logs = self.learn(taught, step)
         return terms, self._counts(taught) | logs
@@ -157,7 +166,12 @@ class DetectionTeacher(DetectionMethod):
 
     @torch.no_grad()
     def ask_teacher(self, batch: Batch, step: Step) -> Taught:
-        """The teacher's boxes on the weak views, and the strong views."""
+        """The teacher's boxes on the weak views, and the strong views; no gradient is kept.
+
+        Args:
+            batch: the weak views, ``(bands, H, W)`` an image.
+            step: where the run stands; the strong views are drawn from its seed and index.
+        """
         teacher, weak = self.networks["teacher"], list(batch.inputs)
         seen = see(teacher, weak)
         initial, thresholds = self.config.score_initial, self.config.thresholds

@@ -13,7 +13,7 @@ from coteach.errors import ConfigError, OptionError
 from coteach.methods.base import Method
 from coteach.schema import checked, nearest
 
-_NOT_METHODS = {"base", "discovery"}
+_NOT_METHODS = {"base", "label_method", "discovery"}
 _GROUP = "coteach.methods"
 
 

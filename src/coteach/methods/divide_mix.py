@@ -36,7 +36,8 @@ from coteach.losses.mixup import draw_mixing
 from coteach.losses.one_label import check_one_label
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, Stream, TaskInfo
+from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import evaluating, mean_probs
 from coteach.selection.dividing import divide
 from coteach.selection.schedules import check_share, ramp
@@ -129,17 +130,13 @@ class DivideMix(LabelMethod):
         """Divide the training set, unless that was done before the run was interrupted."""
         if epoch < self.config.warm_epochs or int(self.divided) == epoch:
             return
-        losses, label, valid = self._scan_losses(scan, epoch)
-        for row, own in enumerate(losses):
-            self.clean[row], self.kept[row] = divide(
-                own,
-                label,
-                valid,
-                num_classes=self.num_classes,
-                threshold=self.config.threshold,
-                minimum_share=self.config.minimum_share,
-                seed=self.seed,
-            )
+        self.clean[:], self.kept[:] = divide(
+            *self._scan_losses(scan, epoch),
+            num_classes=self.num_classes,
+            threshold=self.config.threshold,
+            minimum_share=self.config.minimum_share,
+            seed=self.seed,
+        )
         self.divided.fill_(epoch)
 
     @torch.no_grad()

@@ -31,7 +31,8 @@ from coteach.losses.mixup import Mixing, draw_mixing
 from coteach.losses.one_label import check_one_label
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target
-from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
+from coteach.methods.base import NetworkFactory, Step, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.schedules import check_share
 from coteach.types import Batch, LossTerms

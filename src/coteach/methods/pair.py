@@ -10,7 +10,8 @@ from torch import Tensor
 from coteach.losses.figures import agreement, selection_figures
 from coteach.losses.soft_cross_entropy import check_same_items, soft_cross_entropy
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, TaskInfo
+from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.selection.forgetting import ForgetRate
 from coteach.types import Batch, Selection, SoftTarget
 
@@ -50,7 +51,15 @@ class PairMethod(LabelMethod):
             self.forget.noise.begin_epoch(epoch)
 
     def see(self, batches: Mapping[str, Batch], step: Step) -> Pair:
-        """What both networks say of the batch."""
+        """What both networks say of the batch; the noise rate, if it is estimated, learns of their mean loss.
+
+        Args:
+            batches: with ``train``, the only stream.
+            step: where the run stands.
+
+        Raises:
+            InputError: scores and labels do not fit each other.
+        """
         batch = batches["train"]
         target = as_soft_target(batch.target, self.num_classes)
         logits = self.logits("a", batch, step), self.logits("b", batch, step)
@@ -64,7 +73,17 @@ class PairMethod(LabelMethod):
         return Pair(target, label, logits, losses)
 
     def choose(self, losses: Tensor, pair: Pair, eligible: Tensor, step: Step) -> Selection:
-        """The items of small loss among the eligible ones."""
+        """The items of small loss among the eligible ones, as many as the epoch's forget rate leaves.
+
+        Args:
+            losses: ``(B, *S)`` plain losses, of one network or of both together.
+            pair: the batch, for its labels.
+            eligible: ``(B, *S)`` bool, the items to choose from.
+            step: where the run stands.
+
+        Returns:
+            Mask ``(B, *S)`` bool.
+        """
         return self.forget.select(
             losses,
             pair.label,
@@ -78,7 +97,18 @@ class PairMethod(LabelMethod):
     def figures(
         self, pair: Pair, eligible: Tensor, by_a: Selection, by_b: Selection, step: Step
     ) -> dict[str, Tensor | float]:
-        """For the log: what was learned from, and how far the networks agree."""
+        """For the log: what was learned from, and how far the networks agree.
+
+        Args:
+            pair: the batch.
+            eligible: ``(B, *S)`` bool, the items that could be chosen.
+            by_a: what network a chose.
+            by_b: what network b chose.
+            step: where the run stands.
+
+        Returns:
+            Name -> scalar: forget rate, shares in [0, 1].
+        """
         valid = pair.target.valid
         return {
             **self.forget.figures(step.epoch),

@@ -26,7 +26,8 @@ from coteach.losses.mixup import draw_mixing
 from coteach.losses.one_label import check_one_label
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, NetworkFactory, Scan, Step, Stream, TaskInfo
+from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.dividing import divide
 from coteach.selection.schedules import check_share, ramp
@@ -125,18 +126,17 @@ class PeerEnsemble(LabelMethod):
         if epoch < self.config.warm_epochs or int(self.divided) == epoch:
             return
         parts, _ = gather_items(*self.noted, self.labels)  # of all processes, each of which saw its share
-        losses = [part.view(-1, len(self.labels)).nanmean(0) for part in parts[:2]]
+        losses = torch.stack([part.view(-1, len(self.labels)).nanmean(0) for part in parts[:2]])
         label = parts[2].view(-1, len(self.labels)).amax(0)
-        for row, own in enumerate(losses):
-            _, self.kept[row] = divide(
-                own,
-                label.clamp(min=0),
-                (label >= 0) & ~own.isnan(),
-                num_classes=self.num_classes,
-                threshold=self.config.threshold,
-                minimum_share=self.config.minimum_share,
-                seed=self.seed,
-            )
+        _, self.kept[:] = divide(
+            losses,
+            label.clamp(min=0),
+            (label >= 0) & ~losses.isnan(),
+            num_classes=self.num_classes,
+            threshold=self.config.threshold,
+            minimum_share=self.config.minimum_share,
+            seed=self.seed,
+        )
         self.divided.fill_(epoch)
 
     def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- every epoch the same

@@ -19,7 +19,8 @@ from coteach.losses.soft_cross_entropy import (
 )
 from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target
-from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
+from coteach.methods.base import NetworkFactory, Step, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.types import Batch, LossTerms
 
 

@@ -131,7 +131,17 @@ class SoftTeacher(DetectionTeacher):
         ]
 
     def classify(self, taught: Taught, seen: Seen, regions: Regions) -> tuple[Tensor, Tensor]:
-        """The class loss on regions of the strong views, and how much surer the teacher is of foreground."""
+        """The class loss on regions of the strong views, and how much surer the teacher is of foreground.
+
+        Args:
+            taught: what the teacher said, and of which views.
+            seen: the student's features of the strong views.
+            regions: of the strong views, with the class that each is to learn, 0 for background.
+
+        Returns:
+            The loss; and the mean over regions of a pseudo box of the probability that the teacher gives its
+            class less the one that the student gives it, in [-1, 1]. Both are scalars.
+        """
         logits, _ = score_regions(self.networks["a"], seen, regions.boxes)
         teacher, inside = self.reliability(taught, seen, regions)
         background = torch.where(inside, teacher[:, 0], 1.0)

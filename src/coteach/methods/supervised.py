@@ -17,7 +17,8 @@ from coteach.errors import OptionError
 from coteach.losses.class_weights import check_class_weights, expected_class_weight
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
 from coteach.losses.target import as_soft_target, hard_label, one_hot
-from coteach.methods.base import LabelMethod, NetworkFactory, Step, TaskInfo
+from coteach.methods.base import NetworkFactory, Step, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.types import Batch, LossTerms
 
 

@@ -40,7 +40,7 @@ from coteach.rasters.read import read_image, read_soft_label
 from coteach.rasters.sources import Tile
 from coteach.rasters.tile import TileTask, build_tile, job_of
 from coteach.rasters.tile_files import p_soft_path
-from coteach.rasters.tile_passes import TileJob
+from coteach.rasters.tile_job import TileJob
 from coteach.rasters.tile_recipe import recipe_of
 from coteach.rasters.tile_sources import TileSources
 

@@ -22,7 +22,8 @@ from coteach.rasters.rules import checked_grid, image_rules
 from coteach.rasters.scratch import scratch
 from coteach.rasters.sources import Tile
 from coteach.rasters.tile_files import RECORDS, p_soft_path, tile_writer, w_conf_path
-from coteach.rasters.tile_passes import TileJob, TilePasses
+from coteach.rasters.tile_job import TileJob
+from coteach.rasters.tile_passes import TilePasses
 from coteach.rasters.tile_recipe import recipe_of, votes_of
 from coteach.rasters.tile_sources import TileSources, named
 
@@ -82,7 +83,7 @@ class TileTask:
 
     Args:
         tile: its files.
-        by_patch: see :class:`~coteach.rasters.tile_passes.TileJob`.
+        by_patch: see :class:`~coteach.rasters.tile_job.TileJob`.
     """
 
     tile: Tile

@@ -13,7 +13,7 @@ from coteach.rasters.grid import Grid, Window
 from coteach.rasters.legend import find_legend, legend_tags
 from coteach.rasters.packed_mask import PackedMask
 from coteach.rasters.read import PARTS_TAG
-from coteach.rasters.tile_passes import TileJob, WrittenBlock
+from coteach.rasters.tile_job import TileJob, WrittenBlock
 from coteach.rasters.write import RasterLayout, raster_writer
 
 P_SOFT, W_CONF, RECORDS = "p_soft", "w_conf", "fingerprints"

@@ -10,90 +10,23 @@ Shape legend: ``s`` sources, ``c`` classes, ``b`` bands of embeddings, ``h`` row
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int16, Shaped
+from jaxtyping import Bool, Float32, Int16, Shaped
 
-from coteach.labels.borders import border_pixels, halo_of, mask_border_weight, share_of_furthest
+from coteach.labels.borders import halo_of, mask_border_weight
 from coteach.labels.confidence import entropy_range, weighted_mean
-from coteach.labels.distance import MarkedRaster, root
 from coteach.labels.embeddings import ClassSums, agreement
-from coteach.labels.fusion import Fusion, PatternTables
-from coteach.labels.patterns import PatternCode, PatternCounts, count_numbers
-from coteach.rasters.blocks import COLS, ROWS, blocks, in_order, padded
+from coteach.labels.fusion import PatternTables
+from coteach.labels.patterns import PatternCounts, count_numbers
+from coteach.rasters.argmax_border import HALO, ArgmaxBorder
+from coteach.rasters.blocks import blocks, in_order, padded
 from coteach.rasters.grid import Grid, Window
-from coteach.rasters.options import BuildOptions
 from coteach.rasters.scratch import Scratch
-from coteach.rasters.sources import Tile
+from coteach.rasters.tile_job import TileJob, WrittenBlock
 from coteach.rasters.tile_sources import TileSources
 
 _EMBEDDED = (256, 512)  # pixels whose embeddings are held at once
-
-
-@dataclass(frozen=True, slots=True)
-class TileJob:
-    """What is to be made of a tile.
-
-    Args:
-        tile: its files.
-        options: of the build.
-        fusion: makes P_soft.
-        border: the column whose borders count; None for those of argmax P_soft, or none.
-        by_patch: how well the tile's embedding agrees with its class, in [0, 1]; None without one.
-        threads: that work on its blocks.
-    """
-
-    tile: Tile
-    options: BuildOptions
-    fusion: Fusion
-    border: str | None
-    by_patch: float | None = None
-    threads: int = 1
-
-    @property
-    def of_argmax(self) -> bool:
-        """Whether borders of argmax P_soft count."""
-        return self.options.shares.border > 0 and self.border is None
-
-    @property
-    def two_passes(self) -> bool:
-        """Whether something of the whole tile has to be known before weights are."""
-        ranged = self.options.entropy_norm == "minmax" and self.options.shares.entropy > 0
-        return ranged or self.of_argmax or self.options.pixel_embeddings is not None
-
-    @property
-    def code(self) -> PatternCode:
-        """Numbers the patterns of the tile's sources."""
-        return PatternCode(len(self.tile.sources), self.options.num_classes)
-
-    def scratch_size(self, grid: Grid) -> int:
-        """Bytes that the first pass leaves."""
-        pixel = self.code.dtype.itemsize + (4 if self.of_argmax else 0)  # a distance is float32
-        return grid.height * grid.width * pixel if self.two_passes else 0
-
-    def memory(self, grid: Grid) -> int:
-        """About how many bytes the passes hold at once, beside the scratch."""
-        block = min(ROWS, grid.height) * min(COLS, grid.width) * (4 * self.options.num_classes + 48)
-        strip = ROWS * grid.width * 24 + grid.height * grid.width // 4 if self.of_argmax else 0
-        return max(block * (self.threads + 2), strip * self.threads)
-
-
-class WrittenBlock(NamedTuple):
-    """A block as it goes into the files.
-
-    Args:
-        p_soft: ``(c, h, w)`` shares, or their parts in 8 bits.
-        w_conf: ``(h, w)`` weights, or the same in 8 bits.
-        votes: ``(h, w)`` sources that vote.
-        no_embedding: pixels with a vote and without an embedding.
-    """
-
-    p_soft: Shaped[np.ndarray, "c h w"]
-    w_conf: Shaped[np.ndarray, "h w"]
-    votes: Shaped[np.ndarray, "h w"]
-    no_embedding: int
 
 
 class TilePasses:
@@ -126,8 +59,7 @@ class TilePasses:
         self._tables = PatternTables(job.code, columns, job.fusion, job.options.entropy_norm)
         self._counts: dict[int, int] = {}
         self._look_up = self._tables.lookup()
-        self._marks: MarkedRaster | None = None
-        self._furthest = 0.0
+        self._argmax_border: ArgmaxBorder | None = None
         self._centroids: Shaped[np.ndarray, "c b"] | None = None
 
     def count(self) -> None:
@@ -141,7 +73,7 @@ class TilePasses:
         """Find what belongs to the whole tile."""
         job = self._job
         if job.of_argmax:
-            self._marks = MarkedRaster(self._grid.height, self._grid.width)
+            self._argmax_border = ArgmaxBorder(self._grid, self._scratch)
         sums = None
         for window, (numbers, part) in in_order(self._survey, self._blocks, job.threads):
             self._add(numbers)
@@ -153,8 +85,8 @@ class TilePasses:
         self._centroids = None if sums is None else sums.centroids()
         if job.options.entropy_norm == "minmax":
             self._look_up = self._ranged().lookup()
-        if self._marks is not None:
-            self._find_distances(self._marks)
+        if self._argmax_border is not None:
+            self._argmax_border.find(self._voted, job.threads)
 
     def second(self) -> Iterator[tuple[Window, WrittenBlock]]:
         """Make P_soft and W_conf, in the order of the blocks."""
@@ -215,15 +147,15 @@ class TilePasses:
 
     def _survey(self, window: Window) -> tuple[Shaped[np.ndarray, "h w"], ClassSums | None]:
         """The first pass over a block."""
-        _, inner = padded(window, 1, self._grid.height, self._grid.width)
-        with_halo, _ = self._numbers(window, halo=1 if self._marks else 0)
-        numbers = inner.cut(with_halo) if self._marks else with_halo
-        self._scratch.put(("numbers", window), numbers)
-        if self._marks is not None:
+        if self._argmax_border is None:
+            numbers, _ = self._numbers(window)
+        else:
+            with_halo, _ = self._numbers(window, HALO)
             table, places = self._look_up(with_halo)
-            self._marks.mark(
-                window.row_off, window.col_off, inner.cut(border_pixels(table.best.take(places)))
-            )
+            self._argmax_border.mark(window, table.best.take(places))
+            _, inner = padded(window, HALO, self._grid.height, self._grid.width)
+            numbers = inner.cut(with_halo)
+        self._scratch.put(("numbers", window), numbers)
         raster = self._sources.embeddings
         if raster is None:
             return numbers, None
@@ -243,25 +175,10 @@ class TilePasses:
             tables.code, tables.columns, tables.fusion, tables.entropy_norm, lowest_and_highest
         )
 
-    def _find_distances(self, marks: MarkedRaster) -> None:
-        """Keep the distance of each pixel from a border, and find the largest where there is a vote."""
-        if not marks.any():
-            told = self._tables.table(np.array(sorted(self._counts), np.int64)).votes > 0
-            self._furthest = np.inf if told.any() else 0.0
-            return
-        strips = {strip.start: strip for strip in marks.cut(ROWS)}
-
-        def strip_of(window: Window) -> Float32[np.ndarray, "h w"]:
-            return root(marks.squared_distance(strips[window.row_off]))
-
-        starts = [window for window in self._blocks if window.col_off == 0]
-        for first, distance in in_order(strip_of, starts, self._job.threads):
-            for window in (block for block in self._blocks if block.row_off == first.row_off):
-                part = Window(0, window.col_off, window.height, window.width).cut(distance)
-                self._scratch.put(("distance", window), part)
-                table, places = self._look_up(self._scratch.get(("numbers", window)))
-                voted = (table.votes > 0).take(places)
-                self._furthest = max(self._furthest, float(part[voted].max(initial=0)))
+    def _voted(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        """Where a block that the first pass has read has a vote."""
+        table, places = self._look_up(self._scratch.get(("numbers", window)))
+        return (table.votes > 0).take(places)
 
     def _make(self, window: Window) -> tuple[Shaped[np.ndarray, "h w"], WrittenBlock]:
         """The second pass over a block."""
@@ -296,10 +213,8 @@ class TilePasses:
     def _by_border(
         self, window: Window, mask: Int16[np.ndarray, "y x"] | None
     ) -> Float32[np.ndarray, "h w"] | None:
-        if self._job.of_argmax:
-            if self._marks is None or not self._marks.any():
-                return np.full((window.height, window.width), self._furthest > 0, np.float32)
-            return share_of_furthest(self._scratch.get(("distance", window)), self._furthest)
+        if self._argmax_border is not None:
+            return self._argmax_border.share(window)
         if mask is None:
             return None
         radius = self._job.options.border_radius

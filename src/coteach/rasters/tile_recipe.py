@@ -11,7 +11,7 @@ from coteach.rasters.embeddings import embedding_path
 from coteach.rasters.fingerprint import digests, stamps, standard
 from coteach.rasters.options import BuildOptions
 from coteach.rasters.sources import Tile
-from coteach.rasters.tile_passes import TileJob
+from coteach.rasters.tile_job import TileJob
 from coteach.rasters.tile_sources import named
 
 

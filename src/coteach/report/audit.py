@@ -17,6 +17,7 @@ from coteach.tables import write_table
 
 COLUMNS = ("id", "path", "given", "suggested", "p_wrong", "loss", "margin", "forgetting", "agreement")
 _DIGITS = 6
+_FEW = 0.6  # of the labels: networks that agree with fewer have learned little, or very many labels are wrong
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +32,7 @@ class LabelAudit:
         forgetting: ``(N,)`` float64, how often a network went from the given label to another, mean over networks.
         agreement: ``(N,)`` float64 in [0, 1], how often two networks predicted the same class; NaN with one network.
         All of these four are NaN where nothing was recorded, and if only probabilities were given.
+        followed: share in [0, 1] of the labels that are also the class the mean probabilities favour.
     """
 
     given: Int64[np.ndarray, " n"]
@@ -39,6 +41,17 @@ class LabelAudit:
     margin: Float64[np.ndarray, " n"]
     forgetting: Float64[np.ndarray, " n"]
     agreement: Float64[np.ndarray, " n"]
+    followed: float
+
+    @property
+    def caution(self) -> str:
+        """Why the estimates are not to be believed as they are; empty if nothing speaks against them."""
+        if self.followed >= _FEW:
+            return ""
+        return (
+            f"the networks agree with {self.followed:.0%} of the labels only: unless so many are wrong, they have learned too "
+            "little, and far too many labels look wrong; train longer and audit again"
+        )
 
     @property
     def p_wrong(self) -> Float64[np.ndarray, " n"]:
@@ -83,6 +96,7 @@ class LabelAudit:
         return {
             "labels": len(self.ranked()),
             "noise_rate": self.noise_rate,
+            "labels_networks_agree_with": self.followed,
             "classes": list(names),
             "transition": self.quality.transition.tolist(),
             "true_by_given": self.quality.joint.tolist(),
@@ -115,7 +129,8 @@ def audit(
             raise InputError("labels", "are missing", "give one class an item beside the probabilities")
         nothing = np.full(len(labels), np.nan)
         quality = label_quality(source, labels)
-        return LabelAudit(labels.astype(np.int64), quality, nothing, nothing, nothing, nothing)
+        followed = _followed(source, labels)
+        return LabelAudit(labels.astype(np.int64), quality, nothing, nothing, nothing, nothing, followed)
     if labels is not None:
         raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
     from coteach.training.history import read_history
@@ -131,14 +146,22 @@ def audit_history(history: Mapping[str, np.ndarray]) -> LabelAudit:
     seen = history["seen"]
     given = history["label"].astype(np.int64)
     labelled = np.where(given >= 0, 1.0, np.nan)
+    probs = _mean(history["probs"], seen[..., None])
     return LabelAudit(
         given=given,
-        quality=label_quality(_mean(history["probs"], seen[..., None]), given),
+        quality=label_quality(probs, given),
         loss=labelled * _mean(history["loss"], seen),
         margin=labelled * _mean(history["margin"], seen),
         forgetting=labelled * history["forgotten"].mean(0),
         agreement=labelled * _share(history["agreed"], history["compared"]),
+        followed=_followed(probs, given),
     )
+
+
+def _followed(probs: Float[np.ndarray, "n c"], given: Int[np.ndarray, " n"]) -> float:
+    """The share of labels that the probabilities favour, of items that have both; 0 if none has."""
+    known = (given >= 0) & ~np.isnan(probs).any(1)
+    return float((probs[known].argmax(1) == given[known]).mean()) if known.any() else 0.0
 
 
 def _mean(

@@ -1,7 +1,8 @@
-"""The training set -> what is clean by the losses of one network."""
+"""The training set -> what is clean by the losses of each network (DivideMix, Li et al., ICLR 2020, section 3.1)."""
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -9,33 +10,42 @@ from coteach.selection.mixture import clean_probability, select_by_mixture
 
 
 def divide(
-    losses: Float[Tensor, " n"],
+    losses: Float[Tensor, "k n"],
     label: Int[Tensor, " n"],
-    valid: Bool[Tensor, " n"],
+    valid: Bool[Tensor, "*rows n"],
     *,
     num_classes: int,
     threshold: float,
     minimum_share: float,
     seed: int,
-) -> tuple[Float[Tensor, " n"], Bool[Tensor, " n"]]:
+) -> tuple[Float[Tensor, "k n"], Bool[Tensor, "k n"]]:
     """How likely each label is right, and which are kept; all that have one, if none would be.
 
+    The ``k`` networks are divided by themselves: a mixture of two normal distributions is fitted to each one's losses.
+
     Args:
-        losses: of the whole training set.
-        label: the class of each item.
-        valid: which items have a label.
+        losses: ``(k, n)`` float, of each network for the whole training set.
+        label: ``(n,)`` the class of each item, 0 to ``num_classes - 1``, also of one without a label.
+        valid: ``(n,)`` or ``(k, n)``, which items have a label, or a label and a loss of this network.
         num_classes: ``C``.
         threshold: on the probability, in [0, 1).
         minimum_share: of each class, the items of smallest loss that are kept in any case, in [0, 1).
         seed: for ties of that minimum.
+
+    Returns:
+        Both ``(k, n)``: the probabilities in [0, 1], in the dtype of the losses; and bool, what is kept.
     """
-    found = select_by_mixture(
-        losses,
-        threshold,
-        group=label,
-        num_groups=num_classes,
-        minimum_share=minimum_share,
-        valid=valid,
-        seed=seed,
-    ).mask
-    return clean_probability(losses, valid), found if found.any() else valid
+    clean, kept = [], []
+    for own, known in zip(losses, valid.expand(losses.shape), strict=True):
+        found = select_by_mixture(
+            own,
+            threshold,
+            group=label,
+            num_groups=num_classes,
+            minimum_share=minimum_share,
+            valid=known,
+            seed=seed,
+        ).mask
+        clean.append(clean_probability(own, known))
+        kept.append(found if found.any() else known)
+    return torch.stack(clean), torch.stack(kept)

@@ -110,7 +110,7 @@ class AuditedTile:
         """
         classes = self.sources.num_classes
         with closing(TileSources(self.tile, self.sources, Grid.of(self.image.path))) as sources:
-            found = scene_probs(self.method, self.image, classes, self.options, advance=advance)
+            found = scene_probs(self.method, self.image, classes, self.options, advance)
             for window, planes, valid in found:
                 probs = planes.reshape(-1, classes, *valid.shape).mean(0)
                 counted = None if unknown is None else window

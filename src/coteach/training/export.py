@@ -17,7 +17,8 @@ from torch.export import Dim, ExportedProgram
 
 from coteach.errors import MissingExtraError, OptionError, TrainingError
 from coteach.files import whole_file
-from coteach.methods.base import LabelMethod, Method
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 
 Format = Literal["onnx", "torch-export"]
 Run = Callable[[Tensor], Tensor]

@@ -21,7 +21,8 @@ from torch import Tensor
 from coteach.errors import ConfigError, TrainingError
 from coteach.files import whole_file
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, TaskInfo
+from coteach.methods.base import TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import FOLDER, load_checkpoint
 from coteach.types import Batch
 
@@ -201,8 +202,10 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
         Arrays, see :class:`LabelHistory`, and ``networks``, their names.
 
     Raises:
-        TrainingError: the run has recorded nothing, or its file is damaged.
+        TrainingError: there is no such folder, the run has recorded nothing, or its file is damaged.
     """
+    if not run_dir.is_dir():
+        raise TrainingError(str(run_dir), "no such folder", "give the output_dir of a run")
     path, last = run_dir / HISTORY_FILE, run_dir / FOLDER / "last.ckpt"
     if path.is_file():
         try:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from coteach.legend import Legend
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod
+from coteach.methods.label_method import LabelMethod
 
 _SHOWN_BANDS = 3
 _LONGEST_SIDE = 256  # pixels; larger images are thinned, or the log would grow large

@@ -15,7 +15,8 @@ from torchmetrics import Metric
 from coteach.errors import TrainingError
 from coteach.files import write_text
 from coteach.legend import Legend
-from coteach.methods.base import LabelMethod, Method, NetworkFactory, TaskInfo
+from coteach.methods.base import Method, NetworkFactory, TaskInfo
+from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import FOLDER, load_checkpoint
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.history import HISTORY_FILE, HistoryRecording

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from coteach.data.scene import SceneImage
 from coteach.errors import RasterError
-from coteach.methods.base import LabelMethod, Method
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 from coteach.rasters.grid import Window
 from coteach.training.rehearsal import misfit
 from coteach.training.tta import Tta, mean_over_views

@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float32, Int64
 
 from coteach.data.scene import SceneImage
 from coteach.errors import OptionError
-from coteach.methods.base import LabelMethod, Method
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 from coteach.rasters.grid import Window
 from coteach.training.scene_blend import SceneBlend
 from coteach.training.scene_layout import SceneLayout
@@ -112,7 +113,7 @@ def predict_scene(
         RasterError: the image is damaged, or does not fit the network.
     """
     compared = compared_networks(method, options)
-    rows = scene_probs(method, image, num_classes, options, part=part, device=device, advance=advance)
+    rows = scene_probs(method, image, num_classes, options, advance, part, device)
     for window, probs, valid in rows:
         yield _finish(window, probs, valid, method, compared)
 
@@ -121,16 +122,15 @@ def scene_probs(
     method: Method,
     image: SceneImage,
     num_classes: int,
-    options: SceneOptions = SceneOptions(),
-    *,
+    options: SceneOptions,
+    advance: Callable[[int], None],
     part: Window | None = None,
     device: torch.device | None = None,
-    advance: Callable[[int], None] = _silent,
 ) -> Iterator[tuple[Window, Float32[np.ndarray, "planes h w"], Bool[np.ndarray, "h w"]]]:
     """The blended probabilities behind :func:`predict_scene`, which tells of the arguments and errors.
 
     Yields:
-        Where the rows lie; ``(planes, h, w)``, the ``C`` probabilities that the method predicts, with ``disagreement``
+        Where the rows lie; ``(planes, h, w)`` float32 in [0, 1], the ``C`` probabilities that the method predicts, with ``disagreement``
         those of each trained network after the other, 0 where the image has no data and to be used before the next
         rows are asked for; and ``(h, w)``, where it has data.
     """

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from coteach.errors import OptionError
-from coteach.methods.base import LabelMethod
+from coteach.methods.label_method import LabelMethod
 from coteach.rasters.error_maps import MAX_CLASSES
 from coteach.rasters.options import BuildOptions
 from coteach.training.scene_job import SceneJob

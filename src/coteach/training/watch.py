@@ -16,7 +16,8 @@ from torch import Tensor
 
 from coteach.errors import CoteachWarning
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.methods.base import LabelMethod, Method
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 from coteach.types import Batch
 
 BATCHES = 8  # looked at in each validation: enough to see it, and cheap

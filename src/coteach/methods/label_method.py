@@ -1,0 +1,122 @@
+"""What methods share whose items have a label out of ``C`` classes: one score a class, and how predictions are judged.
+
+Items are images, or the pixels of a map. Shape legend: ``N`` networks, ``B`` images of a batch, ``C`` classes, ``*S``
+the sides of a map, none for images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
+
+from coteach.errors import OptionError
+from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
+from coteach.losses.target import as_soft_target, hard_label
+from coteach.methods.base import Method, NetworkFactory, Step, TaskInfo
+from coteach.methods.class_recall import MeanClassRecall
+from coteach.types import Batch
+
+_NO_LABEL = -1
+Recorder = Callable[[str, Batch, Tensor, int], None]  # network, batch, scores, epoch
+
+
+class LabelMethod(Method):
+    """Base of methods whose items have a label out of ``C`` classes: images, or the pixels of a map.
+
+    Args:
+        config: the method's options; its ``inference``, where it has one, says which networks predict.
+
+    Raises:
+        OptionError: the options are another method's, or ``inference`` is neither.
+
+    Attributes:
+        recorder: is told every network's scores of labelled items; None if nobody listens.
+    """
+
+    inference: Literal["a", "mean"] = "a"
+    recorder: Recorder | None = None
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__()
+        self.config = self.config_type() if config is None else config
+        if not isinstance(self.config, self.config_type):
+            raise OptionError(
+                self.name, f"config is a {type(config).__name__}", f"give {self.config_type.__name__}"
+            )
+        self.inference = getattr(self.config, "inference", self.inference)
+        if self.inference not in ("a", "mean"):
+            raise OptionError("inference", f"{self.inference!r} is unknown", "use 'a' or 'mean'")
+        self.num_classes = 0
+
+    def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
+        """Build the networks and remember the number of classes."""
+        super().setup(factory, info)
+        self.num_classes = info.num_classes
+
+    def logits(self, network: str, batch: Batch, step: Step) -> Tensor:
+        """Scores ``(B, C, *S)`` of one network for the first view, drawn from the network's random stream."""
+        step.start_stream(network)
+        scores = self.networks[network](batch.inputs)
+        assert isinstance(scores, Tensor)
+        self.record(network, batch, scores, step.epoch)
+        return scores
+
+    def record(self, network: str, batch: Batch, scores: Tensor, epoch: int) -> None:
+        """Tell the recorder; a method whose scores do not come from ``logits`` calls this once an epoch and item.
+
+        Args:
+            network: whose scores these are.
+            batch: the items, with the labels as they were given.
+            scores: of the first view, ``(B, C, *S)``, of images that are not mixed.
+            epoch: counted from 0.
+        """
+        if self.recorder is not None:
+            self.recorder(network, batch, scores, epoch)
+
+    @property
+    def predicting(self) -> tuple[str, ...]:
+        """The networks whose mean is the prediction: network A, or all that were trained."""
+        return self.trained[:1] if self.inference == "a" else self.trained
+
+    def network_probs(self, inputs: Tensor, networks: Sequence[str]) -> Float[Tensor, "n b c *s"]:
+        """Class probabilities ``(N, B, C, *S)`` of each of these networks; the others are not computed."""
+        return torch.stack([self.networks[name](inputs).float().softmax(1) for name in networks])
+
+    def predict(self, inputs: Tensor) -> Float[Tensor, "b c *s"]:
+        """Class probabilities ``(B, C, *S)``: the mean over the networks in ``predicting``."""
+        return self.network_probs(inputs, self.predicting).mean(0)
+
+    def make_metrics(self) -> MetricCollection:
+        """Overall and balanced accuracy and mean IoU against the hard labels; items without one are not counted."""
+        classes = self.num_classes
+        overall = MulticlassAccuracy(classes, average="micro", ignore_index=_NO_LABEL)
+        return MetricCollection(
+            {
+                "OA": overall,
+                "BA": MeanClassRecall(classes, ignore_index=_NO_LABEL),
+                "mIoU": MulticlassJaccardIndex(classes, ignore_index=_NO_LABEL),
+            }
+        )
+
+    def update_metrics(self, metrics: MetricCollection, prediction: Tensor, batch: Batch) -> None:
+        """Count the argmax of the predictions against the argmax of the labels."""
+        target = as_soft_target(batch.target, self.num_classes)
+        label = torch.where(target.valid, hard_label(target.probs), _NO_LABEL)
+        metrics.update(hard_label(prediction).long(), label.long())
+
+    def validation_loss(self, prediction: Float[Tensor, "b c *s"], batch: Batch) -> Float[Tensor, ""]:
+        """Confidence-weighted soft cross-entropy, for every method the same, so that runs compare."""
+        smallest = torch.finfo(prediction.dtype).tiny
+        return SoftLabelWeightedCELoss("val", self.num_classes).compute(
+            prediction.clamp(min=smallest).log(), batch.target
+        )
+
+    def validation_weight(self, batch: Batch) -> int:
+        """As many items as have a label, so that the loss is the mean over all of them; at least 1."""
+        return max(1, int(as_soft_target(batch.target, self.num_classes).valid.sum()))

@@ -1,0 +1,24 @@
+"""What is said of an audit as a whole."""
+
+import numpy as np
+import pytest
+
+from coteach import audit
+
+
+def test_networks_that_follow_few_labels_make_the_audit_doubtful():
+    """8 of 10 labels, then 3 of 10, are the class with the larger probability."""
+    given = np.array([0, 1] * 5)
+    right = np.eye(2)[given] * 0.8 + 0.1
+    for followed in (8, 3):
+        probs = np.concatenate([right[:followed], right[followed:, ::-1]])
+        found = audit(probs, given)
+        assert found.followed == pytest.approx(followed / 10)
+        assert bool(found.caution) is (followed == 3)
+    assert "agree with 30% of the labels only" in found.caution
+    assert found.summary(["a", "b"])["labels_networks_agree_with"] == pytest.approx(0.3)
+
+
+def test_items_without_a_label_or_probabilities_are_not_counted():
+    probs = np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, np.nan], [0.7, 0.3]])
+    assert audit(probs, np.array([0, 0, 1, -1])).followed == 0.5
