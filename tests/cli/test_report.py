@@ -397,7 +397,7 @@ def test_what_cannot_be_shown_is_named_and_nothing_is_written(runs, scene, tmp_p
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_soft_labels_are_called_after_their_folder(tmp_path):
+def test_soft_labels_are_called_after_their_folder(tmp_path, unchecked):
     """Also where the table lies beside it and names it as ../p_soft."""
 
     class Table:

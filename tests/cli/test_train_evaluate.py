@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from label_rasters import write_map
 
 from coteach import build_soft_labels, generate_training_csv
 from coteach.cli.main import main
@@ -169,3 +170,16 @@ def test_evaluate_names_what_is_missing(run_dir, tmp_path, nc_landcover):
     both = coteach("evaluate", run_dir, "--reference", nc_landcover.landcover, "--reference-key", "mask_path")
     assert both.returncode == 1
     assert "--reference-key" in both.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["export", "--output", "x.pt2"], ["predict", "--output-dir", "maps"]]
+)
+def test_a_folder_that_is_no_run_is_refused(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_map(tmp_path / "scene.tif", np.ones((8, 8), np.uint8))
+    scene = ["scene.tif"] if words[0] == "predict" else []
+    with pytest.raises(SystemExit) as left:
+        main([words[0], str(tmp_path / "runs"), *scene, *words[1:]])
+    assert left.value.code == 1
+    assert "runs: is no run: it has no config.yaml; give a folder of coteach train" in capsys.readouterr().err

@@ -121,9 +121,8 @@ def _refuse_alone() -> None:
 
 
 def _audit_images(run_dir: Path, folder: Path, top: int, allow_target: tuple[str, ...]) -> None:
-    from coteach.cli.config import load_config
     from coteach.cli.legends import legend_of
-    from coteach.cli.runs import CONFIG_FILE
+    from coteach.cli.runs import config_of
     from coteach.cli.targets import TargetResolver
     from coteach.files import write_json, write_text
     from coteach.report.audit import audit as audit_run
@@ -131,7 +130,7 @@ def _audit_images(run_dir: Path, folder: Path, top: int, allow_target: tuple[str
     from coteach.report.templating import count_text
 
     found = audit_run(run_dir)
-    config = load_config(run_dir / CONFIG_FILE)
+    config = config_of(run_dir)
     dataset = TargetResolver(allow_target).build(config.train_dataset, "dataset", "train_dataset")
     _check_same(dataset, found, run_dir)
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)

@@ -59,8 +59,8 @@ def check(
     Every row is looked at: its cells, whether its files are whole, where on earth they lie, whether the label maps
     cover the image, and what codes they hold. Of large files a few parts are read; nothing is changed.
 
-    Exit code: 0 if nothing is wrong (there may be notes), 3 if there are warnings, 1 if there are errors: rows that
-    cannot be used. 2 means that the options of the command are wrong.
+    Exit code: 0 if nothing is wrong (there may be notes), 3 if there are warnings, 1 if there are errors: a build
+    of this table would not do all that was asked for. 2 means that the options of the command are wrong.
     """
     from coteach.cli.build_words import read_legends
     from coteach.cli.findings import print_findings

@@ -68,10 +68,9 @@ def evaluate(
     mean. Of images with one label each: OA, balanced accuracy (BA), recall by class, kappa
     and confusion matrix.
     """
-    from coteach.cli.config import load_config
     from coteach.cli.evaluate_images import measure_images
     from coteach.cli.reference_codes import check_reference_codes, check_reference_options
-    from coteach.cli.runs import CONFIG_FILE, load_trained
+    from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
     from coteach.cli.targets import TargetResolver
     from coteach.data.image_set import ImageSet
     from coteach.files import write_json
@@ -81,7 +80,7 @@ def evaluate(
 
     check_one_reference(reference, reference_key)
     check_reference_options(reference, reference_key, legend, ignore_codes)
-    config = load_config(run_dir / CONFIG_FILE)
+    config = config_of(run_dir)
     node = dataset_node(config, dataset, str(run_dir / CONFIG_FILE))
     resolver = TargetResolver(allow_target)
     method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint))

@@ -63,13 +63,12 @@ def export(
 
     The file is read back and compared with the model; if they differ by more than the tolerance, it is not kept.
     """
-    from coteach.cli.config import load_config
-    from coteach.cli.runs import CONFIG_FILE, load_trained
+    from coteach.cli.runs import config_of, load_trained
     from coteach.cli.targets import TargetResolver
     from coteach.training.checkpoints import checkpoint_path, load_checkpoint
     from coteach.training.export import export_method
 
-    config = load_config(run_dir / CONFIG_FILE)
+    config = config_of(run_dir)
     weights = checkpoint_path(run_dir, checkpoint)
     num_bands = load_checkpoint(weights)["coteach"].get("task", {}).get("num_bands")
     if num_bands is None:

@@ -112,15 +112,14 @@ def scene_job(
     Raises:
         CoteachError: the run's configuration or checkpoint is missing or damaged.
     """
-    from coteach.cli.config import load_config
     from coteach.cli.legends import legend_of, trained_on
-    from coteach.cli.runs import CONFIG_FILE, load_trained
+    from coteach.cli.runs import config_of, load_trained
     from coteach.cli.targets import TargetResolver
     from coteach.rasters.fingerprint import stamps
     from coteach.training.checkpoints import checkpoint_path
     from coteach.training.scene_job import SceneJob
 
-    config = load_config(run_dir / CONFIG_FILE)
+    config = config_of(run_dir)
     weights = checkpoint_path(run_dir, checkpoint)
     resolver = TargetResolver(allow_target)
     node = config.train_dataset

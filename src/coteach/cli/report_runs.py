@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coteach.cli.config import RunConfig, load_config
+from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
 from coteach.cli.evaluate import (
     check_one_reference,
@@ -16,7 +16,7 @@ from coteach.cli.evaluate import (
     refuse_reference,
 )
 from coteach.cli.evaluate_images import measure_images
-from coteach.cli.runs import CONFIG_FILE, load_trained
+from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.data.image_set import ImageSet
 from coteach.data.scene import SceneImage
@@ -148,13 +148,8 @@ def open_runs(
 
 
 def _open(folder: Path, name: str, options: ReportOptions, resolver: TargetResolver) -> OpenRun:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise ConfigError(
-            str(folder), f"is no run: it has no {CONFIG_FILE}", "give a folder of coteach train"
-        )
-    config = load_config(path)
-    node = dataset_node(config, options.dataset, str(path))
+    config = config_of(folder)
+    node = dataset_node(config, options.dataset, str(folder / CONFIG_FILE))
     checkpoint = checkpoint_path(folder, options.checkpoint)
     dataset = resolver.build(node, "dataset", options.dataset)
     windows: dict[Path, list[Window]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from coteach.cli.config import RunConfig, to_yaml
+from coteach.cli.config import RunConfig, load_config, to_yaml
 from coteach.cli.data_paths import Node
 from coteach.cli.identity import run_identity
 from coteach.cli.image_sets import check_image_set, with_class_names
@@ -78,6 +78,20 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
     if remark := schedule_remark(run):
         warn(remark)
     return run
+
+
+def config_of(run_dir: Path) -> RunConfig:
+    """The configuration that a run has saved.
+
+    Raises:
+        ConfigError: the folder is no run, or its configuration is damaged.
+    """
+    path = run_dir / CONFIG_FILE
+    if not path.is_file():
+        raise ConfigError(
+            str(run_dir), f"is no run: it has no {CONFIG_FILE}", "give a folder of coteach train"
+        )
+    return load_config(path)
 
 
 def load_trained(config: RunConfig, resolver: TargetResolver, checkpoint: Path) -> Method:

@@ -150,7 +150,5 @@ def seconds_text(seconds: float | None) -> str:
 
 def _marked(values: Sequence[float]) -> list[Cell]:
     known = [value for value in values if not math.isnan(value)]
-    texts = [figure_text(value) for value in values]
-    told = known and len(set(texts)) > 1  # where all are equal none is best
-    best = figure_text(max(known)) if told else None
-    return [Cell(text, text == best) for text in texts]
+    best = figure_text(max(known)) if known and len(values) > 1 else None
+    return [Cell(text, text == best) for text in map(figure_text, values)]
