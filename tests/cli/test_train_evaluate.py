@@ -173,7 +173,12 @@ def test_evaluate_names_what_is_missing(run_dir, tmp_path, nc_landcover):
 
 
 @pytest.mark.parametrize(
-    "words", [["evaluate"], ["export", "--output", "x.pt2"], ["predict", "--output-dir", "maps"]]
+    "words",
+    [
+        ["evaluate"],
+        ["export", "--format", "torch-export", "--output", "x"],
+        ["predict", "--output-dir", "maps"],
+    ],
 )
 def test_a_folder_that_is_no_run_is_refused(words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
