@@ -236,7 +236,7 @@ def test_what_is_refused_before_anything_is_done(run_dir, tmp_path, nc_landcover
 
 def test_no_run_is_named(tmp_path, nc_landcover, capsys):
     assert coteach("predict", tmp_path, nc_landcover.image, "--output-dir", tmp_path / "maps") == 1
-    assert re.search(r"config\.yaml: no such file", capsys.readouterr().err)
+    assert re.search(rf"{tmp_path}: is no run: it has no config\.yaml", capsys.readouterr().err)
 
 
 def test_one_network_cannot_disagree(splits, tmp_path, nc_landcover, capsys):
