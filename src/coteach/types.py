@@ -70,7 +70,8 @@ def _pinned(value: Any) -> Any:
         return {key: _pinned(part) for key, part in value.items()}
     if isinstance(value, (tuple, list)):
         return type(value)(_pinned(part) for part in value)
-    return value.pin_memory() if hasattr(value, "pin_memory") else value
+    pinnable = hasattr(value, "pin_memory") and getattr(value, "is_cpu", True)  # what lies on the device stays
+    return value.pin_memory() if pinnable else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32
+import torch
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from coteach.data.array_files import Source, load_array, named
 from coteach.data.image_labels import ImageLabels
-from coteach.data.image_set import ImageSet, digest
+from coteach.data.image_set import ImageItem, ImageSet, digest
 from coteach.data.sample import scale_divisor
 from coteach.errors import InputError, OptionError
 
 Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
+BatchAugmentation = Callable[[Tensor, Sequence[int]], Tensor]
 _AXES = {"NHW": (0, 1, 2), "NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3)}
 _CHUNK = 1 << 24  # values looked at together
 
@@ -40,10 +42,16 @@ class ArrayDataset(ImageSet):
         labels_key: name of the array in a .npz file.
         start: first item that is used.
         stop: the item behind the last one; None means the end, negative numbers count from there.
+        batch_augmentation: images ``(B, bands, H, W)`` and a seed for each -> the images, augmented, such as
+            :class:`~coteach.data.crop_flip.RandomCropFlip`; instead of ``augmentation_list``.
+        device: keep all images there (``cuda``), as they are stored; batches are then made there, without loader workers.
+
+    Attributes:
+        stacks: whether batches are made at once, by :meth:`stacked`; with an ``augmentation_list`` they are not.
 
     Raises:
         InputError: shapes or types do not fit, or the images hold NaN.
-        OptionError: the layout is ambiguous or the scale unknown.
+        OptionError: the layout is ambiguous, the scale unknown, or both kinds of augmentation are given.
 
     Example:
         >>> from coteach import ArrayDataset
@@ -67,7 +75,13 @@ class ArrayDataset(ImageSet):
         labels_key: str = "labels",
         start: int = 0,
         stop: int | None = None,
+        batch_augmentation: BatchAugmentation | None = None,
+        device: str | torch.device | None = None,
     ) -> None:
+        if augmentation_list and batch_augmentation is not None:
+            raise OptionError(
+                "batch_augmentation", "there is an augmentation_list as well", "give one of them"
+            )
         part = slice(start, stop)
         stored = load_array(images, images_key, "images")
         self._name = named(images)
@@ -86,6 +100,46 @@ class ArrayDataset(ImageSet):
             augmentation_list,
             scaled=float(self._divisor) != 1,
         )
+        self._batch_augmentation = batch_augmentation
+        self._seed = 0
+        self._kept = None if device is None else _on_device(self._images, device)
+        self.stacks = not augmentation_list
+
+    def __getitem__(self, index: int) -> ImageItem:
+        """An image, augmented, and its label."""
+        if self._batch_augmentation is None:
+            return super().__getitem__(index)
+        item = super().plain(index)
+        return item | {"image": self._batch_augmentation(item["image"][None], [self._seed])[0]}
+
+    def reseed(self, seed: int) -> None:
+        """Fix what augmentation draws for the next image."""
+        super().reseed(seed)
+        self._seed = seed
+
+    def stacked(
+        self, items: Int64[np.ndarray, " b"], seeds: Sequence[int] | None
+    ) -> tuple[Float32[Tensor, "b bands h w"], Tensor | dict[str, Tensor]]:
+        """Images ``(B, bands, H, W)`` and labels of a batch, on the device of the images.
+
+        Args:
+            items: ``(B,)`` positions.
+            seeds: what augmentation draws from, one an item; None augments nothing.
+        """
+        if self._kept is None:
+            images = torch.from_numpy(np.ascontiguousarray(self._images[items], np.float32))
+        else:
+            images = self._kept[torch.from_numpy(items).to(self._kept.device)].float()
+        images /= float(self._divisor)
+        if seeds is not None and self._batch_augmentation is not None:
+            images = self._batch_augmentation(images, seeds)
+        return images, self.labels.targets(items)
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._kept is not None and self._kept.device.type != "cpu":
+            cause = f"the images lie on {self._kept.device}, and loader workers are asked for"
+            raise OptionError("num_workers", cause, "set it to 0, or leave out the data set's device")
+        return self.__dict__
 
     def read(self, index: int) -> Float32[np.ndarray, "bands h w"]:
         """The image, scaled."""
@@ -100,6 +154,12 @@ class ArrayDataset(ImageSet):
         weights = b"" if self.labels.weights is None else self.labels.weights.tobytes()
         chunks = [digest(np.ascontiguousarray(chunk).tobytes()) for chunk in _chunks(self._images)]
         return digest("".join(chunks).encode(), self.labels.values.tobytes(), weights)
+
+
+def _on_device(images: np.ndarray, device: str | torch.device) -> Tensor:
+    """All images, copied; uint16 widened, since torch does little with it."""
+    wide = images.astype(np.int32) if images.dtype == np.uint16 else images
+    return torch.tensor(np.ascontiguousarray(wide), device=device)
 
 
 def _arranged(images: np.ndarray, layout: Layout) -> np.ndarray:

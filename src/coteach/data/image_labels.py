@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
@@ -127,6 +127,21 @@ class ImageLabels:
             none = torch.full((self.num_classes,), 1 / self.num_classes)
             return {"mask": none, "w_conf": torch.tensor(0.0)}
         return {"mask": torch.from_numpy(shares.copy()), "w_conf": self._weight(index)}
+
+    def targets(self, items: Int64[np.ndarray, " b"]) -> Tensor | dict[str, Tensor]:
+        """The labels of several images: what :meth:`target` gives for each, stacked.
+
+        Args:
+            items: ``(B,)`` their positions.
+        """
+        weights = np.ones(len(items), np.float32) if self.weights is None else self.weights[items]
+        values = self.values[items]
+        if not self.soft:
+            labels = torch.from_numpy(values)
+            return labels if self.weights is None else {"mask": labels, "w_conf": torch.from_numpy(weights)}
+        absent = ~np.nan_to_num(values).any(1)
+        values[absent] = 1 / self.num_classes
+        return {"mask": torch.from_numpy(values), "w_conf": torch.from_numpy(weights * ~absent)}
 
     def _weight(self, index: int) -> Tensor:
         return torch.tensor(1.0 if self.weights is None else float(self.weights[index]))

@@ -101,6 +101,9 @@ class KeyedDataset(Dataset[dict[str, Any]]):
         seed: seed of the run.
         views: how often each sample is drawn.
         augment: False draws by ``plain``.
+
+    A data set whose ``stacks`` is true draws a whole batch by ``stacked(items, seeds)``: the images and the targets of
+    ``(B,)`` positions, stacked, each with its own seed (None: without augmentation).
     """
 
     def __init__(self, dataset: Any, *, seed: int, views: int = 1, augment: bool = True) -> None:
@@ -125,8 +128,26 @@ class KeyedDataset(Dataset[dict[str, Any]]):
             "extra": samples[0][2],
         }
 
+    def __getitems__(self, keys: Sequence[ItemKey]) -> Batch | list[dict[str, Any]]:
+        """Several samples: a batch at once from a data set that can (``stacks`` is true), else one by one."""
+        if not getattr(self.dataset, "stacks", False):
+            return [self[key] for key in keys]
+        items = np.array([key.item for key in keys], np.int64)
+        drawn = []
+        for view in range(self.views):
+            seeds = [self._seed(key, view) for key in keys] if self.augment else None
+            drawn.append(self.dataset.stacked(items, seeds))
+        return Batch(
+            ids=torch.from_numpy(items),
+            views=tuple(images for images, _ in drawn),
+            targets=tuple(target for _, target in drawn),
+        )
+
+    def _seed(self, key: ItemKey, view: int) -> int:
+        return stable_seed(self.seed, "item", key.epoch, key.item, view)
+
     def _draw(self, key: ItemKey, view: int) -> tuple[Any, Any, dict[str, Any]]:
-        seed = stable_seed(self.seed, "item", key.epoch, key.item, view)
+        seed = self._seed(key, view)
         with seeded(seed):
             if not self.augment:
                 return _parts(self.dataset.plain(key.item))
@@ -144,12 +165,14 @@ def _parts(sample: Any) -> tuple[Any, Any, dict[str, Any]]:
     return image, label, {}
 
 
-def collate_batch(samples: Sequence[dict[str, Any]]) -> Batch:
-    """Stack drawn samples of equal shapes into one batch; samples without labels have target None.
+def collate_batch(samples: Sequence[dict[str, Any]] | Batch) -> Batch:
+    """Stack drawn samples of equal shapes into one batch; samples without labels have target None. A batch stays one.
 
     A data set whose samples do not stack (images of several sizes, lists of boxes) brings a ``collate`` of its
     own with this signature.
     """
+    if isinstance(samples, Batch):
+        return samples
     targets = tuple(zip(*(sample["targets"] for sample in samples), strict=True))
     return Batch(
         ids=torch.tensor([sample["id"] for sample in samples]),

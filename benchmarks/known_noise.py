@@ -1,0 +1,190 @@
+"""Training on images whose wrong labels are known: what the benchmarks on Fashion-MNIST and CIFAR-10N have in common.
+
+Two figures as in the papers: the mean test accuracy over the last ten epochs (the last third of shorter runs), and that of the
+epoch that is best on noisy validation images. Test images are only looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+import coteach
+from coteach.files import write_json
+from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
+from coteach.methods.co_teaching_plus import CoTeachingPlus, CoTeachingPlusConfig
+from coteach.methods.divide_mix import DivideMix, DivideMixConfig
+from coteach.methods.elr import Elr, ElrConfig
+from coteach.methods.jocor import JoCoR, JoCoRConfig
+from coteach.methods.label_method import LabelMethod
+from coteach.methods.peer_ensemble import PeerEnsemble, PeerEnsembleConfig
+from coteach.methods.supervised import Supervised
+from coteach.training.options import TrainerOptions
+from coteach.types import Batch
+
+CLASSES = 10
+SELECTED = "label_precision"  # what methods that select record of it
+
+
+def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]]:
+    """Name -> class and options, for a noise rate and a length of training."""
+    ramp = max(1, epochs // 4)
+    plain = {"p_start": 1.0, "p_end": 1.0, "lambda_reg": 0.0, "e_warm": ramp, "inference": "mean"}
+    return {
+        "ce": (Supervised, None),
+        "ce_ema": (Elr, ElrConfig(lambda_elr=0.0, ema_decay=0.99)),
+        "co_teaching": (CoTeaching, CoTeachingConfig(forget_end=rate, **plain)),
+        "co_teaching_auto": (CoTeaching, CoTeachingConfig(forget_end="auto", **plain)),
+        "co_teaching_plus": (
+            CoTeachingPlus,
+            CoTeachingPlusConfig(forget_end=rate, e_warm=ramp, agree_epochs=ramp),
+        ),
+        "jocor": (JoCoR, JoCoRConfig(forget_end=rate, e_warm=ramp)),
+        "elr": (Elr, ElrConfig()),
+        "peer_ensemble": (
+            PeerEnsemble,
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99),
+        ),
+        "divide_mix": (DivideMix, DivideMixConfig(warm_epochs=ramp, ramp_epochs=ramp)),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One data set with one kind of noise.
+
+    Args:
+        noise: its name.
+        images: ``(N, ...)`` uint8 of the training set.
+        given: ``(N,)`` labels as they train.
+        clean: ``(N,)`` the right ones, for figures only.
+        held: images and given labels that choose the best epoch.
+        test: images and right labels.
+        network: gives a freshly initialised network.
+        epochs: of each run.
+        fit: further arguments of ``coteach.fit``.
+        data: further arguments of ``coteach.ArrayDataset``.
+        options: further options of training.
+    """
+
+    noise: str
+    images: np.ndarray
+    given: np.ndarray
+    clean: np.ndarray
+    held: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    network: Callable[[], nn.Module]
+    epochs: int
+    fit: Mapping[str, Any]
+    data: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    @property
+    def rate(self) -> float:
+        """Share of wrong labels."""
+        return float((self.given != self.clean).mean())
+
+
+def measured(method: type[LabelMethod], held: int) -> type[LabelMethod]:
+    """The method, with accuracies of the noisy validation images (the first ``held``) and of the test images by themselves."""
+
+    class Measured(method):  # type: ignore[misc, valid-type]
+        def make_metrics(self) -> MetricCollection:
+            return MetricCollection(
+                {name: MulticlassAccuracy(CLASSES, average="micro") for name in ("noisy", "test")},
+                compute_groups=False,
+            )
+
+        def update_metrics(self, metrics: MetricCollection, prediction: Tensor, batch: Batch) -> None:
+            noisy = batch.ids < held
+            for name, chosen in (("noisy", noisy), ("test", ~noisy)):
+                if chosen.any():
+                    metrics[name].update(prediction[chosen], batch.target[chosen])
+
+    return Measured
+
+
+def train(
+    setting: Setting, name: str, kind: type[LabelMethod], config: Any, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Train once (what was interrupted goes on), and read the figures of its epochs."""
+    val = [np.concatenate(parts) for parts in zip(setting.held, setting.test, strict=True)]
+    start = time.perf_counter()
+    result = coteach.fit(
+        setting.network,
+        coteach.ArrayDataset(setting.images, setting.given, num_classes=CLASSES, **setting.data),
+        method=measured(kind, len(setting.held[1]))(config),
+        val=coteach.ArrayDataset(
+            *val, num_classes=CLASSES, **{k: v for k, v in setting.data.items() if k != "batch_augmentation"}
+        ),
+        epochs=setting.epochs,
+        seed=seed,
+        output_dir=folder / f"{setting.noise}_{name}_{seed}",
+        options=TrainerOptions(monitor="val/noisy", monitor_mode="max", log_images=0, **setting.options),
+        **setting.fit,
+    )
+    epochs = range(setting.epochs)
+    test, noisy = ([result.history[f"val/{key}"][e] for e in epochs] for key in ("test", "noisy"))
+    last = min(10, max(1, setting.epochs // 3))
+    curves = {key: list(by.values()) for key, by in result.history.items() if SELECTED in key}
+    return {
+        "noise": setting.noise, "method": name, "seed": seed, "wrong": setting.rate,
+        "last": statistics.mean(test[-last:]),
+        "best": test[int(np.argmax(noisy))],
+        "noisy": max(noisy),
+        "seconds": time.perf_counter() - start,
+        "test_by_epoch": test,
+        "noisy_by_epoch": noisy,
+        "selection_by_epoch": curves,
+    }  # fmt: skip
+
+
+def arguments(parser: argparse.ArgumentParser, noise: Sequence[str], folder: str) -> None:
+    """The options that both benchmarks have."""
+    known = list(methods(0.2, 20))
+    parser.add_argument("--noise", nargs="+", default=list(noise), choices=list(noise))
+    parser.add_argument("--methods", nargs="+", default=known, choices=known)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--folder", type=Path, default=Path(folder))
+
+
+def run_all(options: argparse.Namespace, setting_of: Callable[[str], Setting]) -> None:
+    """Train what is missing, and print a table: mean over the seeds, and half the range between them."""
+    rows = []
+    for noise in options.noise:
+        setting = setting_of(noise)
+        for name in options.methods:
+            found = [_kept(options, setting, name, seed) for seed in options.seeds]
+            cells = [noise, name, str(len(found))]
+            for key in ("last", "best"):
+                values = [100 * one[key] for one in found]
+                cells.append(f"{statistics.mean(values):.1f} ± {(max(values) - min(values)) / 2:.1f}")
+            rows.append([*cells, f"{statistics.mean(one['seconds'] for one in found):.0f}"])
+    print(
+        "| noise | method | seeds | last epochs | best by validation | seconds |\n|---|---|---|---|---|---|"
+    )
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+def _kept(options: argparse.Namespace, setting: Setting, name: str, seed: int) -> dict[str, Any]:
+    file = options.folder / f"{setting.noise}_{name}_{seed}.json"
+    if not file.is_file():
+        kind, config = methods(setting.rate, setting.epochs)[name]
+        row = train(setting, name, kind, config, seed, options.folder)
+        write_json(file, row)
+        print(f"{setting.noise} {name} {seed}: {row['last']:.3f} in {row['seconds']:.0f} s", flush=True)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found

@@ -1,0 +1,102 @@
+"""CIFAR-10 with the labels that people gave it (CIFAR-10N): test accuracy of every method, on a GPU.
+
+    python benchmarks/noisy_cifar.py --folder runs/noisy_cifar                           # worse, aggre, random1; resumable
+    python benchmarks/noisy_cifar.py --noise worse --methods ce --images 2000 --epochs 2 --network small --device cpu
+
+ResNet-34 with a 3 x 3 stem, SGD with momentum 0.9, weight decay 5e-4 and a cosine, random crops and flips. On a GPU the
+images lie there, and networks run in bf16, compiled. The first images of the training set train; the 2000 after them choose the best
+epoch by their noisy labels; the 10,000 test images are only looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from coteach.data.crop_flip import RandomCropFlip
+from coteach.data.samples import prepare_cifar10, prepare_cifar10n
+from known_noise import CLASSES, Setting, arguments, run_all
+
+NOISE = ("worse", "aggre", "random1")
+HELD_OUT = 2000
+
+
+def resnet34() -> nn.Module:
+    """ResNet-34 as it is used on 32-pixel images: no stride and no pooling in the stem."""
+    network = torchvision.models.resnet34(num_classes=CLASSES)
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def small() -> nn.Module:
+    """A network for trying things out on a CPU."""
+
+    def block(before: int, after: int) -> list[nn.Module]:
+        return [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+
+    blocks = [*block(3, 32), *block(32, 64), *block(64, 128)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(512, CLASSES))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet34": resnet34, "small": small}
+
+
+def compiled(make: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose forward pass is compiled; its weights keep their names."""
+    network = make().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.compile()
+    return network
+
+
+def main() -> None:
+    """Run what is not there yet, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    arguments(parser, NOISE, "runs/noisy_cifar")
+    parser.add_argument("--network", choices=NETWORKS, default="resnet34")
+    parser.add_argument("--images", type=int, default=48000)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--lr", type=float, default=0.02)
+    options = parser.parse_args()
+    labels = np.load(prepare_cifar10n() / "labels.npz")
+    photographs, test = (np.load(prepare_cifar10() / f"{part}.npz") for part in ("train", "test"))
+    images, clean = photographs["images"], labels["clean"].astype(np.int64)
+    train, held = slice(options.images), slice(options.images, options.images + HELD_OUT)
+    on_gpu = options.device != "cpu" and torch.cuda.is_available()
+    make = NETWORKS[options.network]
+    data: dict[str, Any] = {"batch_augmentation": RandomCropFlip(4)}
+
+    def setting_of(noise: str) -> Setting:
+        given = labels[noise].astype(np.int64)
+        return Setting(
+            noise=noise,
+            images=images[train],
+            given=given[train],
+            clean=clean[train],
+            held=(images[held], given[held]),
+            test=(test["images"], test["labels"].astype(np.int64)),
+            network=partial(compiled, make) if on_gpu else make,
+            epochs=options.epochs,
+            fit={
+                "device": options.device,
+                "optimizer": partial(SGD, lr=options.lr, momentum=0.9, weight_decay=5e-4, nesterov=True),
+                "scheduler": partial(CosineAnnealingLR, T_max=options.epochs),
+            },
+            data=data | ({"device": "cuda"} if on_gpu else {}),
+            options={"precision": "bf16-mixed"} if on_gpu else {},
+        )
+
+    run_all(options, setting_of)
+
+
+if __name__ == "__main__":
+    main()
