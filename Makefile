@@ -1,4 +1,5 @@
 # make demo: the main job on real data.   make test: every check.   Both set up what they need.
+# make faults: kills, full disks, damaged files, hostile input, at length; goes on where it was.
 # Each target installs only when pyproject.toml or constraints.txt changed since the last installation.
 
 VENV ?= .venv
@@ -8,7 +9,7 @@ RUN_STAMP := $(VENV)/.installed-run
 DEV_STAMP := $(VENV)/.installed-dev
 DEMO_DIR ?= demo
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test faults lint format bench audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,8 +43,15 @@ format: $(DEV_STAMP)
 test: lint
 	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --cov --cov-report=term
 
+faults: $(DEV_STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/run_faults.py
+
 bench: $(RUN_STAMP)
 	$(BIN)/python benchmarks/nc_landcover.py
+
+audit: $(DEV_STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

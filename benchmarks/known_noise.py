@@ -21,7 +21,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
 import coteach
-from coteach.files import write_json
+from coteach.files import write_json, write_text
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.co_teaching_plus import CoTeachingPlus, CoTeachingPlusConfig
 from coteach.methods.divide_mix import DivideMix, DivideMixConfig
@@ -30,6 +30,7 @@ from coteach.methods.jocor import JoCoR, JoCoRConfig
 from coteach.methods.label_method import LabelMethod
 from coteach.methods.peer_ensemble import PeerEnsemble, PeerEnsembleConfig
 from coteach.methods.supervised import Supervised
+from coteach.report.line_drawing import draw_by_epoch
 from coteach.training.options import TrainerOptions
 from coteach.types import Batch
 
@@ -123,7 +124,9 @@ def train(
     start = time.perf_counter()
     result = coteach.fit(
         setting.network,
-        coteach.ArrayDataset(setting.images, setting.given, num_classes=CLASSES, **setting.data),
+        coteach.ArrayDataset(
+            setting.images, setting.given, clean_labels=setting.clean, num_classes=CLASSES, **setting.data
+        ),
         method=measured(kind, len(setting.held[1]))(config),
         val=coteach.ArrayDataset(
             *val, num_classes=CLASSES, **{k: v for k, v in setting.data.items() if k != "batch_augmentation"}
@@ -161,10 +164,11 @@ def arguments(parser: argparse.ArgumentParser, noise: Sequence[str], folder: str
 
 
 def run_all(options: argparse.Namespace, setting_of: Callable[[str], Setting]) -> None:
-    """Train what is missing, and print a table: mean over the seeds, and half the range between them."""
+    """Train what is missing, print a table (mean over the seeds, half the range between them), draw label precision."""
     rows = []
     for noise in options.noise:
         setting = setting_of(noise)
+        precision: dict[str, list[float]] = {}
         for name in options.methods:
             found = [_kept(options, setting, name, seed) for seed in options.seeds]
             cells = [noise, name, str(len(found))]
@@ -172,6 +176,10 @@ def run_all(options: argparse.Namespace, setting_of: Callable[[str], Setting]) -
                 values = [100 * one[key] for one in found]
                 cells.append(f"{statistics.mean(values):.1f} ± {(max(values) - min(values)) / 2:.1f}")
             rows.append([*cells, f"{statistics.mean(one['seconds'] for one in found):.0f}"])
+            curves = [curve for one in found for curve in one["selection_by_epoch"].values()]
+            precision[name] = [statistics.mean(values) for values in zip(*curves, strict=True)]
+        note = f"share of right labels among the selected; {1 - setting.rate:.0%} of all are right"
+        write_text(options.folder / f"precision_{noise}.svg", draw_by_epoch(noise, precision, note=note))
     print(
         "| noise | method | seeds | last epochs | best by validation | seconds |\n|---|---|---|---|---|---|"
     )

@@ -34,6 +34,7 @@ VARIANT = {
     "embeddings_small_fcn": "E2",
 }
 OF_IMAGES = ("classification_co_teaching", "classification_supervised")
+OF_BOXES = {f"soft_teacher_fasterrcnn_r50_fpn_coco_{percent}pct" for percent in (1, 2, 5, 10)}
 NAMES = {*VARIANT, *OF_IMAGES, "soft_label_cached", "mbtiles_soft_label", "ablation"}
 
 
@@ -43,7 +44,7 @@ def loaded(name, *overrides):
 
 
 def test_these_are_the_examples():
-    assert set(packaged_configs()) == NAMES
+    assert set(packaged_configs()) == NAMES | OF_BOXES
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))

@@ -42,6 +42,7 @@ PUBLIC = {
     "fit",
     "generate_training_csv",
     "keep_freed_memory",
+    "out_of_fold",
     "select_indices",
     "select_small_loss",
     "vote_shares",

@@ -1,9 +1,9 @@
-"""Write the data of the task: T-shirts and shirts of Fashion-MNIST, nine to one, with wrong labels.
+"""Write the data of the task: Sneakers and ankle boots of Fashion-MNIST, nine to one, with wrong labels.
 
     python examples/imbalanced_noisy/prepare.py FOLDER
 
 Makes FOLDER/train and FOLDER/val, each with images under data/ and dataset_labels.csv (file_name,label). In `train` a
-fifth of the T-shirts (class 0) is labelled as shirts, three in ten of the shirts (class 1) as T-shirts; the rows are in
+fifth of the sneakers (class 0) is labelled as boots, three in ten of the boots (class 1) as sneakers; the rows are in
 random order. `val` comes from the test images: as many of either class, with right labels.
 """
 
@@ -20,9 +20,9 @@ from coteach.data.samples import prepare_fashion_mnist
 from coteach.labels.class_noise import transition_noise
 from coteach.tables import write_table
 
-T_SHIRT, SHIRT = 0, 6  # Fashion-MNIST's classes
-TRAIN = {T_SHIRT: 2880, SHIRT: 320}
-VAL = {T_SHIRT: 1000, SHIRT: 1000}
+SNEAKER, BOOT = 7, 9  # Fashion-MNIST's classes
+TRAIN = {SNEAKER: 4500, BOOT: 500}
+VAL = {SNEAKER: 1000, BOOT: 1000}
 TRANSITION = np.array([[0.8, 0.2], [0.3, 0.7]])  # p(given label | true class)
 
 
@@ -63,16 +63,14 @@ def main() -> None:
     for part, prefix, counts in (("train", "train", TRAIN), ("val", "t10k", VAL)):
         labels = read_idx(source / f"{prefix}-labels-idx1-ubyte.gz")
         rows = draw(labels, counts, rng)
-        true = (labels[rows] == SHIRT).astype(np.int64)
+        true = (labels[rows] == BOOT).astype(np.int64)
         given = (
             transition_noise(true, TRANSITION, seed=options.seed, exact=True).labels
             if part == "train"
             else true
         )
         write_part(options.folder / part, read_idx(source / f"{prefix}-images-idx3-ubyte.gz")[rows], given)
-        print(
-            f"{part}: {len(rows)} images, {(true == 1).sum()} shirts, {(given == 1).sum()} labelled as such"
-        )
+        print(f"{part}: {len(rows)} images, {(true == 1).sum()} boots, {(given == 1).sum()} labelled as such")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from coteach.cross_fitting import out_of_fold as out_of_fold
     from coteach.data.detection_files import CocoDetectionDataset as CocoDetectionDataset
     from coteach.data.detection_files import VocDetectionDataset as VocDetectionDataset
     from coteach.data.image_arrays import ArrayDataset as ArrayDataset
@@ -85,6 +86,7 @@ _HOME = {
     "fit": "fitting",
     "generate_training_csv": "data.splits",
     "keep_freed_memory": "data.worker_memory",
+    "out_of_fold": "cross_fitting",
     "select_indices": "selection.exchange",
     "select_small_loss": "selection.small_loss",
     "vote_shares": "labels.votes",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+# the disk is full, the user's share of it is, or no file may be as large
+_NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
+_PARTIAL = re.compile(r"\..+\.(\d+)\.part")
 
 
 def partial_path(path: Path) -> Path:
@@ -15,22 +22,72 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{uuid4().hex[:8]}.{path.name}.{os.getpid()}.part")
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed; those of processes that go on stay."""
+    for file in folder.iterdir():
+        found = _PARTIAL.fullmatch(file.name)
+        if found and not _runs(int(found[1])):
+            file.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    """Whether another process goes on; where that cannot be asked, as on Windows, it may."""
+    if process == os.getpid():  # a killed one had the same number, as in a container; this one has just begun
+        return False
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, size: int | None = None) -> Iterator[Path]:
     """Write a file under another name in the same folder; it gets its own when the block is done.
 
     Args:
         path: the file; its folder exists. An old one is there until the new one is complete.
+        size: how many bytes it will have, if that is known.
 
     Yields:
         The file to write. Nothing is left behind if the block fails.
+
+    Raises:
+        OSError: it cannot be written. The error names this file; for want of space, the bytes that are needed, too.
     """
     partial = partial_path(path)
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.errno in _NO_SPACE:
+            cause = f"{os.strerror(error.errno)}, {_wanted(error.errno, partial, size)}"
+            raise OSError(error.errno, cause, str(path)) from error
+        if error.filename == str(partial):  # a name that nobody knows
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def room_for(partial: Path) -> int:
+    """Bytes that a file can have that is being written: those it has, and what is free on its disk."""
+    return _size(partial) + shutil.disk_usage(partial.parent).free
+
+
+def _wanted(cause: int, partial: Path, size: int | None) -> str:
+    room = room_for(partial) if cause == errno.ENOSPC else _size(partial)  # a quota says not how much is left
+    if size is None or size <= room:
+        return f"more than {room:,} bytes are needed"
+    return f"{size:,} bytes are needed, there is room for {room:,}"
+
+
+def _size(partial: Path) -> int:
+    return partial.stat().st_size if partial.exists() else 0
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,8 +100,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind then.
     """
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
+    content = text.encode()
+    with whole_file(path, len(content)) as partial:
+        partial.write_bytes(content)
 
 
 def write_json(path: Path, content: object) -> None:

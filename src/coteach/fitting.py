@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from coteach.data.folds import ImageSubset
 from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_set import ImageSet
-from coteach.errors import CoteachWarning, OptionError
+from coteach.errors import CoteachWarning, InputError, OptionError
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
@@ -188,7 +189,9 @@ def _trainer_options(
 def _identity(sets: Mapping[str, Any], method: LabelMethod, **options: float) -> dict[str, Any]:
     """What a folder is told apart by; functions have no content that could be compared."""
     told = {
-        source: one.fingerprint() if isinstance(one, ImageSet) else f"{type(one).__name__} of {len(one)}"
+        source: one.fingerprint()
+        if isinstance(one, (ImageSet, ImageSubset))
+        else f"{type(one).__name__} of {len(one)}"
         for source, one in sets.items()
     }
     return {"method": method.name, "config": repr(method.config), **options, **told}
@@ -199,6 +202,9 @@ def _precheck(run: TrainingRun) -> None:
     for dataset in run.datasets.values():
         if isinstance(dataset, ImageSet):
             dataset.check_classes(run.num_classes)
+    training = run.datasets["train"]
+    if isinstance(training, ImageSet) and (lone := training.labels.lone_class(run.num_classes)):
+        raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
     with torch.random.fork_rng(devices=[]):
         network = run.make_network()
         sample = run.datasets["train"][0]

@@ -10,6 +10,7 @@ import csv
 import difflib
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,8 +146,8 @@ def read_table(path: str | os.PathLike[str], bad_rows: dict[int, str] | None = N
     if not lines or not any(lines[0][0]):
         raise TableError(str(file), "is empty", "give a CSV file with a header and at least one row")
     columns = tuple(name.strip() for name in lines[0][0])
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice is not None:
+    if len(set(columns)) < len(columns):
+        twice = Counter(columns).most_common(1)[0][0]
         raise TableError(str(file), f"has the column {twice!r} twice", "rename one of them")
     cells = [(line, ends) for line, ends in lines[1:] if line]
     for number, (line, ends) in enumerate(cells, start=1):

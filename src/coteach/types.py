@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Figure: TypeAlias = Union["Tensor", float, "Share"]  # of a batch, for the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,23 @@ def _pinned(value: Any) -> Any:
         return {key: _pinned(part) for key, part in value.items()}
     if isinstance(value, (tuple, list)):
         return type(value)(_pinned(part) for part in value)
-    pinnable = hasattr(value, "pin_memory") and getattr(value, "is_cpu", True)  # what lies on the device stays
+    pinnable = hasattr(value, "pin_memory") and getattr(
+        value, "is_cpu", True
+    )  # what lies on the device stays
     return value.pin_memory() if pinnable else value
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole that is added up over an epoch: the figure is the sum of the parts by that of the wholes.
+
+    Args:
+        part: of this batch.
+        whole: of this batch; an epoch whose wholes are all 0 has no such figure.
+    """
+
+    part: Tensor | float
+    whole: Tensor | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +99,13 @@ class LossTerms:
         networks: network name -> term name -> scalar; a network's own loss is their sum.
         shared: term name -> scalar that belongs to several networks at once (JoCoR's agreement, L_reg).
         logs: figures for the log, no gradient needed (selected share, retention, agreement).
+        chosen: network name -> ``(B, *S)`` bool, the items that it chose, itself or for the other.
     """
 
     networks: Mapping[str, Mapping[str, Tensor]]
     shared: Mapping[str, Tensor] = field(default_factory=dict)
-    logs: Mapping[str, Tensor | float] = field(default_factory=dict)
+    logs: Mapping[str, Figure] = field(default_factory=dict)
+    chosen: Mapping[str, Tensor] = field(default_factory=dict)
 
     def total(self) -> Tensor:
         """Sum of all terms. The networks' graphs are disjoint: one backward of it serves all of them."""

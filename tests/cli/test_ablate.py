@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_rasters import rows_of, two_class_scene, write_map, write_sources
+from label_rasters import rows_of, two_class_tiles, write_sources
 
 from coteach.cli import variant_runs
 from coteach.cli.ablate_table import Comparison, border_rows, markdown, text_rows
@@ -21,22 +21,8 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
-    """Six tiles of two classes; the image's second band is larger where the class is 1. Two maps and a mask err."""
-    folder = tmp_path_factory.mktemp("tiles")
-    rng = np.random.default_rng(5)
-    rows = []
-    for index in range(6):
-        truth, image = two_class_scene(rng, SIZE)
-        row = {
-            "tile_id": f"t{index}",
-            "image_path": write_map(folder / f"image{index}.tif", image),
-            "truth_path": write_map(folder / f"truth{index}.tif", truth),
-        }
-        for name in ("mask", "a", "b"):
-            wrong = rng.random(truth.shape) < 0.2
-            row[f"{name}_path"] = write_map(folder / f"{name}{index}.tif", np.where(wrong, 1 - truth, truth))
-        rows.append(row)
-    return write_sources(folder / "sources.csv", rows)
+    """Six tiles, two maps of which err, as does a mask."""
+    return two_class_tiles(tmp_path_factory.mktemp("tiles"), count=6, size=SIZE)
 
 
 def ablate(sources, folder, *more, variants="E0,E2", seeds=2, expected=0):

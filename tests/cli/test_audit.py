@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +135,27 @@ def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):
         assert float(row["p_wrong"]) > float(rows[3]["p_wrong"])
     assert (tmp_path / "real" / "found" / "audit.html").read_text().count("data:image/png;base64,") == 60
 
+    # out of fold, by the run's own configuration; asked again, the folds are found trained
+    assert outcome("audit", "run", "--folds", "2") == 0
+    with np.load("run/audit/folds/out_of_fold.npz") as file:
+        probs, fold = file["probs"], file["fold"]
+    assert probs.shape == (60, 2)
+    assert np.bincount(fold).tolist() == [30, 30]
+    weights = [Path(f"run/audit/folds/fold_{k}/checkpoints/last.ckpt") for k in range(2)]
+    written = [file.stat().st_mtime_ns for file in weights]
+    page = Path("run/audit/audit.html").read_text()
+    assert "2 folds" in page
+    assert json.loads(Path("run/audit/audit.json").read_text())["folds"] == 2
+    with Path("run/audit/labels.csv").open(newline="") as stream:
+        ids = [int(row["id"]) for row in csv.DictReader(stream)]
+    assert ids == coteach.audit("run", out_of_fold=probs).ranked().tolist()
+    assert set(ids[:3]) == WRONG
+    assert outcome("audit", "run", "--folds", "2") == 0
+    assert [file.stat().st_mtime_ns for file in weights] == written
+    assert Path("run/audit/audit.html").read_text() == page
+    with pytest.raises(InputError, match="out_of_fold"):
+        coteach.audit("run", out_of_fold=probs[:-1])
+
 
 def test_from_fit_to_the_audit(tmp_path):
     given, truth = write_pictures(tmp_path / "pictures")
@@ -165,3 +187,8 @@ def test_from_fit_to_the_audit(tmp_path):
 def test_options_of_label_maps_are_refused_for_images(tmp_path, option, capsys):
     assert outcome("audit", tmp_path, *option) == 1
     assert f"{option[0]}: is for label maps; add --sources" in capsys.readouterr().err
+
+
+def test_folds_are_of_images(tmp_path, capsys):
+    assert outcome("audit", tmp_path, "--folds", "3", "--sources", tmp_path / "sources.csv") == 1
+    assert "--folds: is for images" in capsys.readouterr().err

@@ -5,35 +5,10 @@ import json
 
 import pytest
 import yaml
-from PIL import Image
-from toy_boxes import draw
+from coco_files import SMALL_DETECTOR as MODEL
+from coco_files import write_coco
 
 from coteach.cli.main import main
-
-MODEL = {
-    "_target_": "torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn",
-    "weights": None,
-    "weights_backbone": None,
-    "num_classes": 3,
-    "min_size": 64,
-    "max_size": 64,
-    "rpn_post_nms_top_n_train": 16,
-    "rpn_post_nms_top_n_test": 16,
-}
-
-
-def write_coco(folder, name, ids):
-    images, annotations = [], []
-    for index in ids:
-        image, target = draw(index)
-        Image.fromarray((image.permute(1, 2, 0) * 255).byte().numpy()).save(folder / f"{index}.png")
-        images.append({"id": index, "file_name": f"{index}.png", "width": 64, "height": 64})
-        for (x1, y1, x2, y2), label in zip(target["boxes"].tolist(), target["labels"].tolist(), strict=True):
-            box = {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0}
-            annotations.append({"id": len(annotations) + 1, "image_id": index, "category_id": label, **box})
-    categories = [{"id": 1, "name": "red"}, {"id": 2, "name": "blue"}]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / name).write_text(json.dumps(content))
 
 
 @pytest.fixture
@@ -69,8 +44,12 @@ def config(tmp_path):
 def run(tmp_path, config):
     file = tmp_path / "conf.yaml"
     file.write_text(yaml.safe_dump(config))
+    return exit_code("train", file)
+
+
+def exit_code(*words):
     with pytest.raises(SystemExit) as ended:
-        main(["train", str(file)])
+        main([str(word) for word in words])
     return ended.value.code
 
 
@@ -81,6 +60,14 @@ def test_soft_teacher_is_trained_from_a_configuration(tmp_path, config):
     assert {"val/AP50", "train/a/unlabelled_loss_classifier", "train/pseudo_boxes/per_image"} <= columns
     identity = json.loads((tmp_path / "run" / "run.json").read_text())["identity"]
     assert "content" in identity["unlabelled_dataset"]
+    trained = ["--checkpoint", "last", "--quiet"]
+    assert exit_code("evaluate", tmp_path / "run", "--dataset", "val_dataset", *trained) == 0
+    figures = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert (figures["images"], figures["boxes"], list(figures["classes"])) == (2, 4, ["red", "blue"])
+    found = ["predict", tmp_path / "run", tmp_path / "val.json", "--output-dir", tmp_path / "found"]
+    assert exit_code(*found, "--score", "0", *trained) == 0
+    results = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert {one["image_id"] for one in results} == {20, 21}  # hardly trained, it finds everything everywhere
 
 
 def test_without_an_unlabelled_set_it_says_what_to_add(tmp_path, config, capsys):

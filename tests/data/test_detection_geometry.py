@@ -20,7 +20,8 @@ from coteach.data.box_geometry import (
     warp_image,
 )
 from coteach.data.detection_colors import COLOR_OPERATIONS, change_color
-from coteach.data.detection_views import StrongOptions, WeakOptions, strong_view, weak_view
+from coteach.data.detection_options import StrongOptions, WeakOptions, options_from
+from coteach.data.detection_views import strong_view, weak_view
 from coteach.errors import OptionError
 
 SIZE = (120, 160)
@@ -277,3 +278,30 @@ def test_colour_operations_do_what_their_names_say():
 def test_options_out_of_range_are_refused(make, word):
     with pytest.raises(OptionError, match=word):
         make()
+
+
+def test_options_of_a_configuration_have_lists_for_ranges_and_keep_the_other_defaults():
+    given = {"rotate": 10, "scale": [0.5, 2], "colors": ["identity"], "geometry": []}
+    found = options_from(StrongOptions, given, "strong")
+    assert found == StrongOptions(rotate=10, scale=(0.5, 2), colors=("identity",), geometry=())
+    assert options_from(StrongOptions, None, "strong") == StrongOptions()
+    own = WeakOptions(flip=0.0)
+    assert options_from(WeakOptions, own, "weak") is own
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rotat": 1}, r"strong\.rotat: is unknown; did you mean rotate"),
+        ({"rotate": "10"}, r"strong\.rotate: is '10'; give a number"),
+        ({"flip": True}, r"strong\.flip: is True; give a number"),
+        ({"scale": 2.0}, r"strong\.scale: is 2.0; give a list of 2 numbers"),
+        ({"patches": [1, 2, 3]}, r"strong\.patches: is \[1, 2, 3\]; give a list of 2"),
+        ({"patches": [1.5, 2]}, r"strong\.patches: is 1.5; give a whole number"),
+        ({"colors": "equalize"}, r"strong\.colors: is 'equalize'; give a list of names"),
+        ({"rotate": 90.0}, r"strong\.rotate: 90.0 is not in \[0, 90\)"),
+    ],
+)
+def test_options_that_a_configuration_cannot_have(given, said):
+    with pytest.raises(OptionError, match=said):
+        options_from(StrongOptions, given, "strong")

@@ -214,7 +214,7 @@ def test_missing_images_are_counted_and_fatal_unless_allowed(folder):
 def test_options_that_do_not_exist(folder, unchecked):
     with pytest.raises(OptionError, match="'ignore' is unknown"):
         coco(folder, on_missing="ignore")
-    with pytest.raises(OptionError, match="weak: flips: is unknown"):
+    with pytest.raises(OptionError, match=r"weak.flips: is unknown; did you mean flip"):
         coco(folder, weak={"flips": 1})
 
 

@@ -413,9 +413,10 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_result(tmp_path, source
     with pytest.raises(KeyboardInterrupt):
         build(sources, out, mask_key=None)
     monkeypatch.undo()
-    (out / "p_soft" / ".tile_1.tif.123.part").write_text("half")
-    (out / "fingerprints" / ".tile_1.json.123.part").write_text("half")
-    (out / ".soft_label_manifest.csv.123.part").write_text("half")
+    gone = 1 << 23  # no process has such a number
+    (out / "p_soft" / f".tile_1.tif.{gone}.part").write_text("half")
+    (out / "fingerprints" / f".tile_1.json.{gone}.part").write_text("half")
+    (out / f".soft_label_manifest.csv.{gone}.part").write_text("half")
     (out / ".mine.part").write_text("keep")
     assert build(sources, out).built == ("tile_0",)
     assert (out / ".mine.part").read_text() == "keep"

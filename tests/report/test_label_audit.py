@@ -1,5 +1,8 @@
 """What is said of an audit as a whole."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,3 +25,12 @@ def test_networks_that_follow_few_labels_make_the_audit_doubtful():
 def test_items_without_a_label_or_probabilities_are_not_counted():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, np.nan], [0.7, 0.3]])
     assert audit(probs, np.array([0, 0, 1, -1])).followed == 0.5
+
+
+def test_the_documentation_runs():
+    page = Path(__file__).parents[2] / "docs" / "audit.md"
+    names: dict = {}
+    for code in re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL):
+        exec(compile(code, str(page), "exec"), names)
+    assert names["outside"].probs.shape == (60, 2)
+    assert len(names["found"].given) == 60

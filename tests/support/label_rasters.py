@@ -56,6 +56,24 @@ def two_class_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np
     return truth, image.astype(np.uint8)
 
 
+def two_class_tiles(folder: Path, *, count: int, size: int, seed: int = 5) -> Path:
+    """A sources table of ``two_class_scene``s with their truth, and a mask and the maps a and b, where a fifth is wrong."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for index in range(count):
+        truth, image = two_class_scene(rng, size)
+        row = {
+            "tile_id": f"t{index}",
+            "image_path": write_map(folder / f"image{index}.tif", image),
+            "truth_path": write_map(folder / f"truth{index}.tif", truth),
+        }
+        for name in ("mask", "a", "b"):
+            wrong = rng.random(truth.shape) < 0.2
+            row[f"{name}_path"] = write_map(folder / f"{name}{index}.tif", np.where(wrong, 1 - truth, truth))
+        rows.append(row)
+    return write_sources(folder / "sources.csv", rows)
+
+
 def read_band(path: Path) -> np.ndarray:
     with rasterio.open(path) as file:
         return file.read(1)

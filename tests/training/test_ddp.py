@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from toy_images import ToyImages
 from toys import ToyMaps, toy_run
 
 from coteach.data.keyed import EpochSampler
@@ -137,3 +138,81 @@ def test_the_command_trains_with_two_processes_and_says_so_once(tmp_path):
     assert done.stdout.count("trained:") == 1
     assert "Warning" not in done.stderr, done.stderr
     assert load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["coteach"]["batches_seen"] == 1
+
+
+class KnownImages(ToyImages):
+    """Of the images it is known whose label is right."""
+
+    @property
+    def right_labels(self):
+        return [int(index not in self.wrong) for index in range(self.size)]
+
+
+def linear_of_images():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 2))
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("jocor", {"forget_end": 0.4, "e_warm": 1, "sync": True}),
+        ("co_teaching_plus", {"forget_end": 0.4, "e_warm": 1, "agree_epochs": 1, "sync": True}),
+        ("elr", {"ema_decay": 0.5}),
+        ("peer_ensemble", {"warm_epochs": 1, "mixup_alpha": 0.0, "ramp_epochs": 0, "ema_decay": 0.5}),
+        ("co_teaching", {"forget_end": "auto", "e_warm": 0, "lambda_reg": 0, "sync": True}),
+    ],
+)
+def test_methods_of_images_are_those_of_the_whole_batch(tmp_path, method, options):
+    """Networks, and the tables that the next epoch is decided by: of all items, not of a process's share."""
+    sets = {"train": ToyImages(36, wrong=(1, 4, 11)), "val": ToyImages(5, noise=0)}
+    changes = {"make_network": linear_of_images, "datasets": sets, "method_options": options}
+    one, two = pair(tmp_path, method, options={"max_epochs": 3}, **changes)
+    rows = {"co_teaching": ["losses", "labels"]}.get(method, [])  # in order of their arrival
+    for key in list(one["state_dict"]):
+        if key.rsplit(".")[-1] in rows:
+            torch.testing.assert_close(
+                two["state_dict"].pop(key).sort().values, one["state_dict"].pop(key).sort().values,
+                rtol=1e-4, atol=1e-5, equal_nan=True, msg=key,
+            )  # fmt: skip
+    assert_close(one, two)
+    if method == "co_teaching":
+        assert one["state_dict"]["method.noise.overall"] > 0
+
+
+def test_two_processes_divide_the_training_set_as_one(tmp_path):
+    sets = {"train": ToyImages(36, wrong=(1, 4, 11)), "val": ToyImages(5, noise=0)}
+    changes = {"make_network": linear_of_images, "datasets": sets, "method_options": {"warm_epochs": 2}}
+    one, two = pair(tmp_path, "divide_mix", options={"max_epochs": 3}, **changes)
+    for name in ("clean", "kept", "divided"):
+        key = f"method.{name}"
+        torch.testing.assert_close(two["state_dict"][key], one["state_dict"][key], rtol=1e-3, atol=1e-4)
+    assert not one["state_dict"]["method.kept"].all()
+
+
+def test_two_processes_count_right_labels_over_an_interruption(tmp_path):
+    """A checkpoint within an epoch holds what both have chosen by then."""
+    sets = {"train": KnownImages(16, wrong=(1, 4, 11)), "val": ToyImages(2)}
+    changes = {"make_network": linear_of_images, "method_options": {"e_warm": 0, "forget_end": 0.4}}
+    changes |= {"datasets": sets, "loader": LoaderOptions(batch_size=2)}
+    options = {"max_epochs": 1, "log_images": 0, **TWO}
+    train(toy_run(tmp_path / "whole", "jocor", options=options, **changes))
+    train(toy_run(tmp_path / "parts", "jocor", options=options | {"max_steps": 3}, **changes))
+    train(toy_run(tmp_path / "parts", "jocor", options=options, **changes))
+    for name in ("precision", "recall"):
+        whole, parts = (
+            read_log(tmp_path / run).figures[f"train/label_{name}/a"] for run in ("whole", "parts")
+        )
+        assert parts == whole
+
+
+def test_two_processes_count_right_labels_together(tmp_path):
+    """Each process sees one half of what is chosen."""
+    one, two = (KnownImages(36, wrong=(1, 4, 11)) for _ in range(2))
+    options = {"forget_end": 0.4, "e_warm": 1, "sync": True}
+    changes = {"make_network": linear_of_images, "method_options": options}
+    pair(tmp_path, "jocor", datasets={"train": one, "val": two}, **changes)
+    for name in ("precision", "recall"):
+        first, second = (figures(tmp_path / run, f"train/label_{name}/a") for run in ("one", "two"))
+        assert len(first) == 2
+        assert second == pytest.approx(first)
+        assert min(first) > 0

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from coteach import ArrayDataset, CoTeaching, Supervised, fit
+from coteach import ArrayDataset, CoTeaching, DivideMix, Supervised, fit
 from coteach.cli.config import load_config
 from coteach.cli.runs import build_run
 from coteach.cli.targets import TargetResolver
@@ -177,6 +177,13 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
         ((IMAGES[:, :5], LABELS), {}, OptionError, "model_factory: its network cannot take 5 x 6 pixels"),
         ((IMAGES, LABELS + 7), {"num_classes": 2}, InputError, "item 0: its label 7 is not one of 0 to 1"),
         (
+            (IMAGES, 0 * LABELS + 1),
+            {},
+            InputError,
+            "dataset: its labels hold only class 1; give labels of at least two",
+        ),
+        ((IMAGES, 0 * LABELS - 1), {}, InputError, "its labels hold no class at all"),
+        (
             TensorDataset(torch.zeros(3, 1, 6, 6), torch.zeros(3)),
             {},
             OptionError,
@@ -193,3 +200,5 @@ def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, dataset,
 def test_a_schedule_longer_than_the_run_is_warned_of():
     with pytest.warns(UserWarning, match="co_teaching: e_warm 20 is longer than the run of 1 epochs"):
         quick(method=CoTeaching(), epochs=1)
+    with pytest.warns(UserWarning, match="divide_mix: warm_epochs 10 is longer than the run of 1 epochs"):
+        quick(method=DivideMix(), epochs=1)

@@ -5,10 +5,11 @@ import segmentation_models_pytorch as smp
 import timm
 import torch
 from torch import nn
+from toy_boxes import tiny_detector
 
 from coteach.errors import InputError
 from coteach.models import SmallFCN
-from coteach.training.rehearsal import find_misfit, misfit
+from coteach.training.rehearsal import find_box_misfit, find_misfit, misfit
 
 SAMPLE = torch.zeros(2, 5, 32, 32)
 
@@ -75,3 +76,28 @@ def test_no_gradient_is_kept_and_own_errors_pass():
 
     with pytest.raises(InputError):
         misfit(refuses, SAMPLE, 4)
+
+
+def of_boxes(label=2, **changes):
+    found = {"boxes": torch.zeros(1, 4), "labels": torch.tensor([label]), "scores": torch.ones(1)} | changes
+    return lambda images: [found for _ in images]
+
+
+@pytest.mark.parametrize(
+    ("predict", "expected"),
+    [
+        (of_boxes(), None),
+        (of_boxes(labels=torch.zeros(0, dtype=torch.int64)), None),
+        (tiny_detector().eval(), None),
+        (of_boxes(3), "finds class 3, num_classes is 2"),
+        (lambda images: images, "does not give boxes, labels and scores of each image"),
+        (
+            lambda images: [{"masks": one} for one in images],
+            "does not give boxes, labels and scores of each image",
+        ),
+        (lambda images: nn.Conv2d(5, 4, 1)(images[0]), "cannot take images of 3 bands: "),
+    ],
+)
+def test_what_a_detector_gives(predict, expected):
+    found = find_box_misfit(predict, [torch.zeros(3, 64, 64)], 2)
+    assert expected is None if found is None else found.cause.startswith(expected)

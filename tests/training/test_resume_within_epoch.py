@@ -1,6 +1,5 @@
 """Stopped at any batch and gone on = never stopped: weights, optimizers, schedules, scaler and figures."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from same_run import assert_same_run, result
 from toy_images import ToyImages, image_network
 from toys import ToyMaps, toy_run
 
@@ -18,8 +18,6 @@ from coteach.methods.base import Stream
 from coteach.methods.discovery import discover_methods
 from coteach.methods.label_method import LabelMethod
 from coteach.methods.supervised import Supervised
-from coteach.report.logs import read_log
-from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import SchedulerOptions
 from coteach.training.run import train
 from coteach.training.state import read_state
@@ -48,33 +46,6 @@ def asked(folder, method, changes, **length):
     if isinstance(method, str):
         return toy_run(folder, method, **changes)
     return replace(toy_run(folder, "supervised", **changes), method=method())
-
-
-def result(folder):
-    content = load_checkpoint(folder / "checkpoints" / "last.ckpt")
-    content["coteach"]["seconds"] = 0.0
-    return content
-
-
-def steps_of(folder):
-    """Step -> loss, over all sessions; what was done again counts once more only if it is another figure."""
-    found = {}
-    for file in folder.glob("logs/version_*/metrics.csv"):
-        for row in csv.DictReader(file.read_text().splitlines()):
-            if row.get("train/loss_step"):
-                found.setdefault(int(row["step"]), set()).add(row["train/loss_step"])
-    return found
-
-
-def assert_same_run(parts, whole):
-    first, second = result(parts), result(whole)
-    assert first["state_dict"].keys() == second["state_dict"].keys()
-    for key, value in second["state_dict"].items():
-        assert torch.equal(first["state_dict"][key], value), key
-    for part in ("optimizer_states", "lr_schedulers", "coteach"):
-        assert str(first[part]) == str(second[part]), part
-    assert read_log(parts).figures == read_log(whole).figures
-    assert steps_of(parts) == steps_of(whole)
 
 
 @pytest.mark.parametrize(

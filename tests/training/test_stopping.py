@@ -1,6 +1,7 @@
 """Early stopping, warm-up by configuration, resuming with accumulation and a schedule by step."""
 
 import csv
+import signal
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from coteach.errors import ConfigError
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import train
+from coteach.training.state import read_state
 
 WARM_UP = {
     "_target_": "torch.optim.lr_scheduler.SequentialLR",
@@ -148,3 +150,21 @@ def test_another_logger_gets_the_figures_too(tmp_path):
 def test_a_place_for_loggers_takes_loggers_only():
     with pytest.raises(ConfigError, match=r"loggers\[0\].*is not a logger"):
         TargetResolver().build({"_target_": "torch.nn.Linear"}, "logger", "loggers[0]")
+
+
+class PressedKeys(ToyMaps):
+    """Ctrl-C comes while the fifth sample is drawn."""
+
+    def __getitem__(self, index):
+        if index == 4:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+def test_ctrl_c_is_told_and_heeded_a_second_time(tmp_path):
+    handler = signal.getsignal(signal.SIGINT)
+    run = toy_run(tmp_path, datasets={"train": PressedKeys(8)}, options={"max_epochs": 2})
+    with pytest.raises(KeyboardInterrupt):
+        train(run)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not read_state(tmp_path)["finished"]

@@ -6,8 +6,9 @@ import pytest
 import torch
 from toys import make_batch, make_method, toy_run
 
+from coteach.training.alarms import IN_A_ROW
 from coteach.training.run import train
-from coteach.training.watch import IN_A_ROW, NetworkWatch
+from coteach.training.watch import NetworkWatch
 
 
 def validate(watch, batch, times=1):

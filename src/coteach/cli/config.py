@@ -6,13 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from coteach.cli.data_paths import Node, absolute
+from coteach.cli.interpolation import without_environment
 from coteach.cli.packaged import find_config
+from coteach.cli.yaml_limits import check_yaml
 from coteach.errors import ConfigError
 from coteach.legend import parse_color
 from coteach.schema import checked
+
+_LONGEST = 500  # characters of another package's message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,35 +111,42 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
         ConfigError: the file is missing or malformed, or an override does not parse.
     """
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    from coteach.compat.smt.config import register_resolvers
-
-    register_resolvers()
     path = find_config(path)
     if not path.is_file():
         remedy = "give the path of a YAML configuration, or an example's name (coteach train --list)"
         raise ConfigError(str(path), "no such file", remedy)
     if path.suffix != ".yaml":
         raise ConfigError(str(path), f"the ending {path.suffix!r} is not .yaml", "rename it")
+    check_yaml(path)
     try:
-        composed = _compose(path, overrides)
-        if missing := _missing(OmegaConf.to_container(composed)):
-            keys = ", ".join(missing)
-            raise ConfigError(
-                f"{path}: {keys}", "must be given", f"set it in the file or as {missing[0]}=VALUE"
-            )
-        content = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
+        with without_environment():
+            composed = _compose(path, overrides)
+            content = _resolved(path, composed)
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
+        cause = shorten(" ".join(str(error.__cause__ or error).split()), _LONGEST, placeholder=" …")
         raise ConfigError(str(path), cause, "correct the file or the override") from error
     if not isinstance(content, dict):
         raise ConfigError(
             str(path), "is not a mapping of keys to values", "start from an example configuration"
         )
     return path, {str(key): value for key, value in content.items()}
+
+
+def _resolved(path: Path, composed: Any) -> Any:
+    """Plain data, interpolations resolved.
+
+    Raises:
+        ConfigError: a value has to be given first.
+    """
+    from omegaconf import OmegaConf
+
+    if missing := _missing(OmegaConf.to_container(composed)):
+        keys = ", ".join(missing)
+        raise ConfigError(f"{path}: {keys}", "must be given", f"set it in the file or as {missing[0]}=VALUE")
+    return OmegaConf.to_container(composed, resolve=True)
 
 
 def _missing(content: Any, key: str = "") -> list[str]:

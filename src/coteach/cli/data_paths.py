@@ -10,7 +10,15 @@ Node = dict[str, Any]
 
 TABLES = ("input_csv_path", "sources_csv", "windows_csv")
 FILES = ("mbtiles_path", "mask_dir", "mask_paths", "lulc_paths")
-IMAGES = ("root", "images", "labels", "weights", "annotations", "image_dir")  # of images with labels or boxes
+IMAGES = (
+    "root",
+    "images",
+    "labels",
+    "weights",
+    "clean_labels",
+    "annotations",
+    "image_dir",
+)  # of images with labels or boxes
 MADE = ("cache_dir", "window_index_cache")  # by the data set itself: where it keeps what it has worked out
 
 

@@ -36,7 +36,7 @@ _NOT_OF_TRAINER = {
     "deterministic",
 }
 _NOT_OF_LOADER = {"num_workers", "pin_memory"}
-_NOT_OF_DATASET = {"in_memory", *MADE}
+_NOT_OF_DATASET = {"in_memory", "clean_label_key", "clean_labels_key", *MADE}
 
 
 def run_identity(

@@ -31,10 +31,8 @@ def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
         dataset.check_classes(count)
     except InputError as error:
         raise ConfigError(key, f"{error.thing}: {error.cause}", error.remedy) from error
-    present = dataset.labels.counts(count).nonzero()[0]
-    if key == "train_dataset" and len(present) < 2:
-        which = f"only class {present[0]}" if len(present) else "no class at all"
-        raise ConfigError(key, f"its labels hold {which}", "give labels of at least two classes")
+    if key == "train_dataset" and (lone := dataset.labels.lone_class(count)):
+        raise ConfigError(key, f"its labels hold {lone}", "give labels of at least two classes")
 
 
 def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfig:

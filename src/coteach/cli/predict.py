@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from coteach.cli import shared_options as shared
-from coteach.cli.output import SHOWN, detail, print_failures, say, warn
-from coteach.cli.progress import track
-from coteach.errors import IncompleteError, OptionError
-
-if TYPE_CHECKING:
-    import torch
-
-    from coteach.training.scene_job import SceneJob, SceneReport
-    from coteach.training.scenes import SceneOptions
-
+from coteach.errors import OptionError
 
 _EPILOG = """\b
-Example:
+Examples:
   coteach predict runs/a scenes/ --output-dir maps --disagreement
+  coteach predict runs/boxes test.json --image-dir images --output-dir found --pictures
 
 Run again after an interruption, it goes on where it was.
 """
+_OF_MAPS = ("window", "overlap", "tta", "disagreement")
+_OF_BOXES = ("score", "pictures", "picture_score", "image_dir")
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("run_dir", type=click.Path(path_type=Path))
 @click.argument("scenes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Gets the maps.")
+@click.option("--output-dir", type=click.Path(path_type=Path), required=True, help="Gets everything.")
 @shared.checkpoint
 @click.option(
     "--window", type=int, default=512, show_default=True, help="Side of the windows predicted, in pixels."
@@ -51,6 +47,26 @@ Run again after an interruption, it goes on where it was.
     is_flag=True,
     help="Add a band that says how far the method's two networks are apart, 0 to 1.",
 )
+@click.option(
+    "--score",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Boxes: least score of a box that is written.",
+)
+@click.option("--pictures", is_flag=True, help="Boxes: also draw them, a picture an image.")
+@click.option(
+    "--picture-score",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Boxes: least score of a box that is drawn.",
+)
+@click.option(
+    "--image-dir",
+    type=click.Path(path_type=Path),
+    help="Boxes: folder of the images of a COCO file.  [default: the folder of the file]",
+)
 @shared.image_key("Column of the images, where SCENES are CSVs.")
 @shared.device
 @shared.allow_target
@@ -63,13 +79,17 @@ def predict(
     overlap: int,
     batch_size: int,
     tta: Literal["none", "flips", "d4"],
+    score: float,
+    picture_score: float,
+    image_dir: Path | None,
     image_key: str,
     device: str,
     allow_target: tuple[str, ...],
     *,
     disagreement: bool,
+    pictures: bool,
 ) -> None:
-    """Class maps of whole SCENES by the run in RUN_DIR.
+    """Class maps of whole SCENES, or boxes of images, by the run in RUN_DIR.
 
     SCENES are rasters of any size, folders of rasters, or CSV files with the column image_path and, if the maps are
     to have other names than the images, tile_id.
@@ -77,98 +97,63 @@ def predict(
     Of each scene: {id}_class.tif with colours and class names, and {id}_confidence.tif with the probability of the
     class. Both lie where the image lies, and have NoData where it has. predictions.csv lists them. If a scene fails,
     the others are still predicted, and failures.csv says why.
+
+    A run of detection finds boxes in pictures, folders and CSV files, or in the images of a COCO file (.json), whose
+    image and category ids it keeps: detections.json holds them as COCO's results, images.csv and categories.csv say what
+    the ids mean, pictures/ shows them. Without a COCO file the id of an image is its file name.
     """
-    from coteach.data.scene_files import find_scenes
-    from coteach.training.scene_job import predict_scenes
+    from coteach.cli.devices import device_named
+    from coteach.cli.predict_boxes import predict_boxes
+    from coteach.cli.predict_maps import predict_maps
+    from coteach.cli.runs import config_of, finds_boxes
+    from coteach.training.box_options import BoxOptions
+    from coteach.training.checkpoints import checkpoint_path
     from coteach.training.scenes import SceneOptions
 
+    if output_dir.resolve() in [scene.resolve() for scene in scenes]:
+        raise OptionError("--output-dir", "is a folder of scenes, too", "choose another one")
+    config = config_of(run_dir)
+    if finds_boxes(config):
+        refuse_given(_OF_MAPS, "is for maps; this run finds boxes")
+        predict_boxes(
+            config,
+            checkpoint_path(run_dir, checkpoint),
+            scenes,
+            output_dir,
+            BoxOptions(score=score, pictures=pictures, picture_score=picture_score, batch_size=batch_size),
+            device=device_named(device),
+            image_dir=image_dir,
+            image_key=image_key,
+            allow_target=allow_target,
+        )
+        return
+    refuse_given(_OF_BOXES, "is for runs of detection; this one makes maps")
     options = SceneOptions(
         window=window, overlap=overlap, batch_size=batch_size, disagreement=disagreement, tta=tta
     )
-    found = find_scenes(scenes, image_key)
-    if output_dir.resolve() in [scene.resolve() for scene in scenes]:
-        raise OptionError("--output-dir", "is a folder of scenes, too", "choose another one for the maps")
-    job = scene_job(run_dir, checkpoint, output_dir, options, device_named(device), allow_target)
-    report = predict_scenes(found, job, track, detail)
-    _print(report)
-    if report.failures:
-        raise IncompleteError(
-            str(output_dir),
-            f"{len(report.failures)} of {len(found)} scenes failed",
-            f"correct what {report.table.with_name('failures.csv')} lists and run it again; the rest is kept",
-        )
-
-
-def scene_job(
-    run_dir: Path,
-    checkpoint: str,
-    output_dir: Path,
-    options: SceneOptions,
-    device: torch.device,
-    allow_target: tuple[str, ...],
-) -> SceneJob:
-    """The trained model, and the preprocessing that it was trained with.
-
-    Raises:
-        CoteachError: the run's configuration or checkpoint is missing or damaged.
-    """
-    from coteach.cli.legends import legend_of, trained_on
-    from coteach.cli.runs import config_of, load_trained
-    from coteach.cli.targets import TargetResolver
-    from coteach.rasters.fingerprint import stamps
-    from coteach.training.checkpoints import checkpoint_path
-    from coteach.training.scene_job import SceneJob
-
-    config = config_of(run_dir)
-    weights = checkpoint_path(run_dir, checkpoint)
-    resolver = TargetResolver(allow_target)
-    node = config.train_dataset
-    transforms = [
-        resolver.build(one, "transform", f"train_dataset.augmentation_list[{i}]")
-        for i, one in enumerate(node.get("augmentation_list") or ())
-    ]
-    shown = {key: node.get(key) for key in ("image_scale", "augmentation_list")}
-    return SceneJob(
-        method=load_trained(config, resolver, weights).to(device),
-        legend=legend_of(config, trained_on(config)),
-        output_dir=output_dir,
-        options=options,
-        image_scale=node.get("image_scale"),
-        augmentation_list=transforms,
-        made_by={
-            "checkpoint": stamps([weights.resolve()]),
-            "method": config.method,
-            "model": config.model,
-            **shown,
-        },
+    predict_maps(
+        run_dir,
+        checkpoint,
+        scenes,
+        output_dir,
+        options,
+        device=device_named(device),
+        image_key=image_key,
+        allow_target=allow_target,
     )
 
 
-def device_named(name: str) -> torch.device:
-    """What ``--device`` names.
+def refuse_given(names: Sequence[str], cause: str) -> None:
+    """Refuse options of the running command that do not fit the run.
+
+    Args:
+        names: of parameters.
+        cause: why not.
 
     Raises:
-        OptionError: it is not there.
+        OptionError: one was given.
     """
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        cause = f"{name!r} cannot be used ({str(error).splitlines()[0]})"
-        raise OptionError("--device", cause, "use auto, cpu, or cuda where there is a GPU") from error
-    return device
-
-
-def _print(report: SceneReport) -> None:
-    counts = (
-        f"{len(report.made)} predicted, {len(report.up_to_date)} up to date, {len(report.failures)} failed"
-    )
-    say(f"scenes: {counts}: {report.table}")
-    if report.nowhere:
-        listed = ", ".join(report.nowhere[:SHOWN]) + (", …" if len(report.nowhere) > SHOWN else "")
-        warn(f"no coordinate reference system: {listed}; the maps have no place on earth either")
-    print_failures([error for _, error in report.failures])
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise OptionError(f"--{name.replace('_', '-')}", cause, "leave it out")

@@ -40,9 +40,15 @@ def fetching(target: Callable[..., Any], node: Mapping[str, Any], place: str) ->
         place: of the node in the configuration.
 
     Raises:
-        TargetError: they cannot be fetched.
+        TargetError: they cannot be fetched, or are a file of another program.
     """
     wanted = _in_effect(target, node)
+    for key, value in wanted.items():
+        if isinstance(value, str) and value.endswith(".pth"):
+            cause = f"{value!r} is a file; those of mmdetection and other programs are not supported"
+            raise TargetError(
+                f"{place}.{key}", cause, f"name weights that the model knows, or set {key}: null"
+            )
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it tells of each attempt

@@ -13,11 +13,13 @@ from torchmetrics import Metric, MetricCollection
 
 from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
+from coteach.cli.rehearse_boxes import rehearse_boxes
 from coteach.cli.targets import TargetResolver
 from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
 from coteach.errors import ConfigError, CoteachError
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import Method
+from coteach.methods.detection_base import DetectionMethod
 from coteach.methods.label_method import LabelMethod
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.options import SchedulerOptions
@@ -49,7 +51,7 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
 
     Args:
         run: what is to be trained.
-        method: another one like the run's, which is set up here. Only methods for labels are tried.
+        method: another one like the run's, which is set up here. Only methods for labels and for boxes are tried.
         node: of the model.
         resolver: what targets are allowed.
 
@@ -57,6 +59,13 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
         ConfigError: the network does not fit the samples, or a figure cannot be had of them.
     """
     with seeded(run.seed):
+        if isinstance(method, DetectionMethod):
+            first = {
+                source: _first_batch(dataset, run.seed, f"{source}_dataset")
+                for source, dataset in run.datasets.items()
+            }
+            rehearse_boxes(run, method, first)
+            return
         if not isinstance(method, LabelMethod):
             return
         network = run.make_network().eval()

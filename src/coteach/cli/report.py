@@ -54,12 +54,14 @@ def report(
 ) -> None:
     """One HTML page about the runs in RUN_DIR...: figures, maps, confusion matrices, curves and configurations.
 
-    The page holds its pictures and needs neither a network nor scripts. Figures are those of coteach evaluate.
+    The page holds its pictures and needs neither a network nor scripts. Figures are those of coteach evaluate. Of runs
+    with boxes: average precision, precision and recall, pseudo boxes and curves.
     """
     chosen = _band_numbers(bands)
     if output.is_dir():
         raise OptionError(f"--output {output}", "is a folder", "give the name of an HTML file")
 
+    from coteach.cli.report_boxes import are_of_boxes, make_box_report
     from coteach.cli.report_page import make_report
     from coteach.cli.report_runs import ReportOptions
     from coteach.files import write_text
@@ -73,7 +75,8 @@ def report(
         max_tiles=max_tiles,
         view_size=view_size,
     )
-    page = make_report(run_dirs, options, allow_target=allow_target)
+    make = make_box_report if are_of_boxes(run_dirs) else make_report
+    page = make(run_dirs, options, allow_target=allow_target)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, page)
     say(f"written: {output}")

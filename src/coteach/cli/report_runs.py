@@ -8,14 +8,9 @@ from pathlib import Path
 
 from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
-from coteach.cli.evaluate import (
-    check_one_reference,
-    dataset_node,
-    measure,
-    reference_of,
-    refuse_reference,
-)
+from coteach.cli.evaluate import check_one_reference, dataset_node, refuse_reference
 from coteach.cli.evaluate_images import measure_images
+from coteach.cli.evaluate_maps import measure, reference_of
 from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.data.image_set import ImageSet

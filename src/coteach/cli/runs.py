@@ -8,6 +8,7 @@ from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from coteach.cli.box_sets import check_box_sets
 from coteach.cli.config import RunConfig, load_config, to_yaml
 from coteach.cli.data_paths import Node
 from coteach.cli.identity import run_identity
@@ -19,6 +20,7 @@ from coteach.cli.targets import TargetResolver
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError
 from coteach.methods.base import Method, TaskInfo
+from coteach.methods.detection_base import DetectionMethod
 from coteach.methods.discovery import create_method, discover_methods
 from coteach.methods.label_method import LabelMethod
 from coteach.schema import checked
@@ -94,6 +96,12 @@ def config_of(run_dir: Path) -> RunConfig:
     return load_config(path)
 
 
+def finds_boxes(config: RunConfig) -> bool:
+    """Whether a run is one of detection: its labels are boxes."""
+    method = discover_methods().get(str(config.method.get("name")))
+    return method is not None and issubclass(method, DetectionMethod)
+
+
 def load_trained(config: RunConfig, resolver: TargetResolver, checkpoint: Path) -> Method:
     """The method of a run with the weights of a checkpoint, ready to predict.
 
@@ -140,6 +148,7 @@ def _datasets(config: RunConfig, resolver: TargetResolver) -> dict[str, Any]:
         datasets["val"] = resolver.build(config.val_dataset, "dataset", "val_dataset")
     if config.unlabelled_dataset is not None:
         datasets["unlabelled"] = resolver.build(config.unlabelled_dataset, "dataset", "unlabelled_dataset")
+    check_box_sets(datasets)
     for source, dataset in datasets.items():
         if isinstance(dataset, ImageSet):
             check_image_set(dataset, config, f"{source}_dataset")

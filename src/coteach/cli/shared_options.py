@@ -18,7 +18,11 @@ checkpoint = click.option(
     "--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file."
 )
 batch_size = click.option(
-    "--batch-size", type=int, default=4, show_default=True, help="Windows predicted at once."
+    "--batch-size",
+    type=int,
+    default=4,
+    show_default=True,
+    help="Windows, or images with boxes, predicted at once.",
 )
 device = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from inspect import isfunction
 from typing import Any, Literal
 
-Kind = Literal["model", "optimizer", "scheduler", "dataset", "transform", "metric", "logger"]
+Kind = Literal[
+    "model", "optimizer", "scheduler", "dataset", "transform", "batch augmentation", "metric", "logger"
+]
 
 ALLOWED_PACKAGES = (
     "coteach",
@@ -24,9 +26,11 @@ EXAMPLES: dict[Kind, str] = {
     "scheduler": "torch.optim.lr_scheduler.CosineAnnealingLR",
     "dataset": "coteach.SoftLabelDataset",
     "transform": "albumentations.HorizontalFlip",
+    "batch augmentation": "coteach.data.crop_flip.RandomCropFlip",
     "metric": "torchmetrics.classification.MulticlassF1Score",
     "logger": "lightning.pytorch.loggers.MLFlowLogger",
 }
+_NESTED: dict[str, Kind] = {"augmentation_list": "transform", "batch_augmentation": "batch augmentation"}
 # Functions that give a Module; beside them torchvision's registered ones. Any other callable that is not a class is
 # refused.
 _MODEL_FACTORIES = ("segmentation_models_pytorch.create_model", "timm.create_model")
@@ -49,8 +53,8 @@ def is_kind(found: Any, path: str, kind: Kind, packages: Sequence[str]) -> bool:
 
 
 def nested_kind(kind: Kind, key: str) -> Kind:
-    """What a ``_target_`` inside a node must be: a transform in ``augmentation_list``, else of the node's kind."""
-    return "transform" if key == "augmentation_list" else kind
+    """What a ``_target_`` inside a node must be; of the node's own kind where its key says nothing else."""
+    return _NESTED.get(key, kind)
 
 
 def _is_torchvision_model(found: Any, path: str) -> bool:
@@ -83,6 +87,10 @@ def _base(kind: Kind) -> Any:
         from coteach.training.trainer import LOGGER_BASE
 
         return LOGGER_BASE
+    if kind == "batch augmentation":
+        from coteach.data.crop_flip import BatchAugmentation
+
+        return BatchAugmentation
     if kind == "metric":
         from torchmetrics import Metric
 

@@ -10,6 +10,7 @@ import click
 from coteach.cli import shared_options as shared
 from coteach.cli.output import detail, say
 from coteach.cli.progress import shows_progress
+from coteach.errors import TrainingError
 
 if TYPE_CHECKING:
     from coteach.training.run import TrainingRun
@@ -56,7 +57,11 @@ def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...
     detail(to_yaml(loaded.portable()).rstrip())
     run = build_run(loaded, TargetResolver(allow_target), progress=shows_progress())
     detail(_summary(run))
-    last = run_training(run)
+    try:
+        last = run_training(run)
+    except KeyboardInterrupt as pressed:
+        remedy = "the same command goes on from its last checkpoint"
+        raise TrainingError(str(run.output_dir), "stopped by Ctrl-C", remedy) from pressed
     if is_first_process():  # with several, each of them runs this command
         say(f"trained: {last}")
 

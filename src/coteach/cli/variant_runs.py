@@ -8,7 +8,7 @@ from pathlib import Path
 
 from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
-from coteach.cli.evaluate import measure
+from coteach.cli.evaluate_maps import measure
 from coteach.cli.runs import build_run, load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.report.metrics import Accuracy

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from coteach.data.detection_boxes import AnnotatedImage, Annotations, BoxReport, clean_boxes, known_size
+from coteach.data.detection_boxes import (
+    LONGEST_SIDE,
+    AnnotatedImage,
+    Annotations,
+    BoxReport,
+    clean_boxes,
+    known_size,
+)
 from coteach.errors import InputError
 
 _REMEDY = "give a COCO file with the lists 'images', 'annotations' and 'categories'"
@@ -27,7 +34,7 @@ def load_coco(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         InputError: there is no such file, it is no JSON, or not COCO's; an image lacks ``id`` or ``file_name``, two
-            have the same id, or an annotation belongs to no image or no category.
+            have the same id, a ``file_name`` climbs (``..``) or is absolute, or an annotation belongs to no image or no category.
     """
     file = Path(path)
     try:
@@ -44,6 +51,7 @@ def load_coco(path: str | os.PathLike[str]) -> dict[str, Any]:
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise InputError(str(file), f"is no COCO file: it has no list {key!r} of objects", _REMEDY)
     _check_keys(file, content)
+    _check_names(file, content["images"])
     _check_links(file, content)
     return content
 
@@ -90,7 +98,8 @@ def _with_boxes(
         annotations, key=lambda one: position[one["image_id"]]
     )  # stable: in the file's order
     owner = np.array([position[one["image_id"]] for one in annotations], np.int64)
-    corners = np.array([_corners(one, file) for one in annotations], np.float32).reshape(-1, 4)
+    with np.errstate(over="ignore"):  # what float32 does not hold becomes infinite, and is refused as such
+        corners = np.array([_corners(one, file) for one in annotations], np.float32).reshape(-1, 4)
     labels = np.array([label_of[one["category_id"]] for one in annotations], np.int64)
     crowd = np.array([bool(one.get("iscrowd")) for one in annotations], bool)
     report = BoxReport(file)
@@ -116,7 +125,7 @@ def _with_boxes(
 
 def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     height, width = entry.get("height"), entry.get("width")
-    known = isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+    known = all(isinstance(side, int) and 0 < side < LONGEST_SIDE for side in (height, width))
     return (height, width) if known else None  # type: ignore[return-value]  # known says that they are numbers
 
 
@@ -125,7 +134,11 @@ def _corners(annotation: Mapping[str, Any], file: Path) -> list[float]:
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, (int, float)) for side in box):
         cause = f"annotation {annotation.get('id')!r} has the bbox {box!r}"
         raise InputError(str(file), cause, "give [x, y, width, height] in pixels")
-    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
+    try:
+        x, y, width, height = map(float, box)
+    except OverflowError:  # a whole number of hundreds of digits
+        x = y = width = height = np.inf
+    return [x, y, x + width, y + height]
 
 
 def _check_keys(file: Path, content: Mapping[str, Any]) -> None:
@@ -139,6 +152,15 @@ def _check_keys(file: Path, content: Mapping[str, Any]) -> None:
             if lacking := [key for key in keys if not isinstance(entry.get(key), (int, str))]:
                 remedy = "add it; ids are numbers or texts"
                 raise InputError(str(file), f"entry {number} of {kind!r} has no {lacking[0]!r}", remedy)
+
+
+def _check_names(file: Path, images: Sequence[Mapping[str, Any]]) -> None:
+    """A file from elsewhere names images below their folder, and no other file of this computer."""
+    for entry in images:
+        name = PurePath(str(entry["file_name"]))
+        if name.is_absolute() or ".." in name.parts or "\0" in str(name):
+            cause = f"the file_name {str(name)!r} leads out of the folder of the images"
+            raise InputError(str(file), cause, "name the file below image_dir")
 
 
 def _check_links(file: Path, content: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,7 +32,25 @@ def draws(seeds: Sequence[int], count: int, limit: int) -> Int64[np.ndarray, "b 
     return drawn
 
 
-class RandomCropFlip:
+class BatchAugmentation(ABC):
+    """Changes the images of a batch at once, each by a seed of its own: the base of users' own ones."""
+
+    @abstractmethod
+    def __call__(
+        self, images: Float32[Tensor, "b bands h w"], seeds: Sequence[int]
+    ) -> Float32[Tensor, "b bands h2 w2"]:
+        """The images, changed.
+
+        Args:
+            images: ``(B, bands, H, W)``.
+            seeds: one an image, in [0, 2^63); the same seed changes an image in the same way in any batch.
+
+        Returns:
+            ``(B, bands, H', W')``.
+        """
+
+
+class RandomCropFlip(BatchAugmentation):
     """The usual augmentation of small photographs (He et al. 2016, section 4.2), for batches.
 
     Each image is padded with zeros, cut at a random place to its own size again, and flipped left to right in half of the cases.

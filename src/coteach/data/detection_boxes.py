@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from coteach.errors import InputError
+from coteach.errors import CoteachWarning, InputError
 
+LONGEST_SIDE = 2**31  # pixels; a size beyond is no size
 _NAMES_SHOWN = 3
 
 
@@ -79,6 +80,7 @@ class BoxReport:
         for kind, count in self.counts.items():
             warnings.warn(
                 f"{self.source}: {count} of {self.boxes} boxes {kind}; the first one is of {self.first[kind]}",
+                CoteachWarning,
                 stacklevel=3,
             )
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from coteach.data.coco import read_coco
+from coteach.data.detection_options import WeakOptions
 from coteach.data.detection_set import DetectionDataset, OnMissing
-from coteach.data.detection_views import WeakOptions
 from coteach.data.voc import read_voc
 
 

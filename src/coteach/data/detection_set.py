@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 
 from coteach.data.box_geometry import apply_affine_boxes
 from coteach.data.detection_boxes import AnnotatedImage, Annotations
-from coteach.data.detection_views import WeakOptions, weak_view
+from coteach.data.detection_options import WeakOptions, options_from
+from coteach.data.detection_views import weak_view
 from coteach.data.image_files import read_picture
 from coteach.data.image_set import digest
-from coteach.errors import InputError, OptionError
+from coteach.errors import CoteachWarning, InputError, OptionError
 from coteach.rasters.fingerprint import stamps
 from coteach.types import Batch
 
@@ -31,11 +32,12 @@ class DetectionDataset(Dataset[DetectionSample]):
     A sample is a dict: ``image`` ``(3, H, W)`` float32 in [0, 1]; ``mask``, the target as torchvision's detectors
     take it: ``boxes`` ``(N, 4)`` float32 x1, y1, x2, y2 in pixels of ``image`` and ``labels`` ``(N,)`` int64 from 1, or None
     without labels; ``image_id``, ``file_name`` and ``size``, the (H, W) of the file; ``matrix`` ``(3, 3)``, from
-    coordinates of the file to those of ``image``; ``ignore`` ``(I, 4)``, regions that evaluation leaves out.
+    coordinates of the file to those of ``image``; ``ignore`` ``(I, 4)``, regions that evaluation leaves out. Where boxes are
+    withheld, ``truth`` is what ``mask`` would be: for figures, never for training.
 
     Args:
         annotations: images and boxes.
-        labelled: False withholds the boxes.
+        labelled: False withholds the boxes; if there are any, figures of pseudo boxes are held against them.
         weak: each draw is a weak view, as these options say; None gives images as they are.
         on_missing: an image without its file stops the work (``raise``), or is left out (``skip``) with a warning.
 
@@ -59,10 +61,12 @@ class DetectionDataset(Dataset[DetectionSample]):
     ) -> None:
         self.annotations = _present(annotations, on_missing)
         self.labelled = labelled
-        self.weak = weak if isinstance(weak, WeakOptions) or weak is None else _options(weak)
+        self.weak = None if weak is None else options_from(WeakOptions, weak, "weak")
         self.class_names = self.annotations.class_names
         self.num_classes = len(self.class_names)
         self._generator: torch.Generator | None = None
+        boxes = any(len(image.boxes) for image in self.annotations.images)
+        self._withheld = boxes and not labelled
 
     def __len__(self) -> int:
         return len(self.annotations.images)
@@ -76,19 +80,23 @@ class DetectionDataset(Dataset[DetectionSample]):
         view = weak_view(sample["image"], generator, self.weak)
         sample |= {"image": view.image, "matrix": view.matrix}
         sample["ignore"], _ = apply_affine_boxes(sample["ignore"], view.matrix, size=view.size)
-        if sample["mask"] is not None:
-            boxes, kept = apply_affine_boxes(sample["mask"]["boxes"], view.matrix, size=view.size)
-            sample["mask"] = {"boxes": boxes, "labels": sample["mask"]["labels"][kept]}
+        for key in ("mask", "truth"):
+            if sample.get(key) is not None:
+                boxes, kept = apply_affine_boxes(sample[key]["boxes"], view.matrix, size=view.size)
+                sample[key] = {"boxes": boxes, "labels": sample[key]["labels"][kept]}
         return sample
 
     def plain(self, index: int) -> DetectionSample:
         """An image as it is, and its boxes."""
         entry = self.annotations.images[index]
         image = torch.from_numpy(self.read(index))
-        target = {"boxes": torch.from_numpy(entry.boxes), "labels": torch.from_numpy(entry.labels)}
-        return {
+        target = {
+            "boxes": torch.from_numpy(entry.boxes).clone(),
+            "labels": torch.from_numpy(entry.labels).clone(),
+        }
+        return ({"truth": target} if self._withheld else {}) | {
             "image": image,
-            "mask": {key: value.clone() for key, value in target.items()} if self.labelled else None,
+            "mask": target if self.labelled else None,
             "image_id": entry.image_id,
             "file_name": str(entry.path),
             "size": (image.shape[1], image.shape[2]),
@@ -102,14 +110,7 @@ class DetectionDataset(Dataset[DetectionSample]):
         Raises:
             InputError: it is damaged, or its size is not what the annotations say.
         """
-        entry = self.annotations.images[index]
-        image = read_picture(entry.path, None, 3)
-        if entry.size is not None and image.shape[1:] != entry.size:
-            cause = "is {1} x {0} pixels where {4} says {3} x {2} (width x height)".format(
-                *image.shape[1:], *entry.size, self.annotations.source
-            )
-            raise InputError(str(entry.path), cause, "correct one of them: the boxes do not fit")
-        return image
+        return read_annotated(self.annotations.images[index], self.annotations.source)
 
     def reseed(self, seed: int) -> None:
         """Fix what the next weak view draws; without it torch's generator decides."""
@@ -143,6 +144,28 @@ class DetectionDataset(Dataset[DetectionSample]):
         )
 
 
+def read_annotated(entry: AnnotatedImage, source: Path) -> Float32[np.ndarray, "3 h w"]:
+    """An image, decoded.
+
+    Args:
+        entry: of the annotations.
+        source: the annotations' file, for the error.
+
+    Raises:
+        InputError: it is damaged, or its size is not what the annotations say.
+    """
+    try:
+        image = read_picture(entry.path, None, 3)
+    except InputError as error:
+        raise InputError(error.thing, error.cause, "correct, replace or remove it") from error
+    if entry.size is not None and image.shape[1:] != entry.size:
+        cause = "is {1} x {0} pixels where {4} says {3} x {2} (width x height)".format(
+            *image.shape[1:], *entry.size, source
+        )
+        raise InputError(str(entry.path), cause, "correct one of them: the boxes do not fit")
+    return image
+
+
 def _present(annotations: Annotations, on_missing: OnMissing) -> Annotations:
     """The annotations of images whose files are there."""
     if on_missing not in ("raise", "skip"):
@@ -159,16 +182,5 @@ def _present(annotations: Annotations, on_missing: OnMissing) -> Annotations:
     if on_missing == "raise" or not there:
         remedy = "correct the image folder, or set on_missing: skip"
         raise InputError(str(annotations.source), cause, remedy)
-    warnings.warn(f"{annotations.source}: {cause}; left out", stacklevel=4)
+    warnings.warn(f"{annotations.source}: {cause}; left out", CoteachWarning, stacklevel=4)
     return Annotations(annotations.source, tuple(there), annotations.class_names, annotations.category_ids)
-
-
-def _options(weak: Mapping[str, Any]) -> WeakOptions:
-    """Options as a configuration gives them, where a range is a list."""
-    known = [field.name for field in fields(WeakOptions)]
-    if other := [key for key in weak if key not in known]:
-        raise OptionError(f"weak: {other[0]}", "is unknown", f"choose from {', '.join(known)}")
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, Sequence) else value for key, value in weak.items()
-    }
-    return WeakOptions(**values)

@@ -25,9 +25,7 @@ from coteach.data.box_geometry import (
     warp_image,
 )
 from coteach.data.detection_colors import COLOR_OPERATIONS, change_color, choice, uniform
-from coteach.errors import OptionError
-
-GEOMETRIC_OPERATIONS = ("translate", "rotate", "shear")
+from coteach.data.detection_options import StrongOptions, WeakOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,76 +45,6 @@ class View:
     size: tuple[int, int]
     flipped: bool = False
     operations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeakOptions:
-    """The weak view.
-
-    Args:
-        flip: probability of exchanging left and right.
-        short_side: range from which the shorter side is drawn, pixels.
-        long_side: the longer side is no longer than this, pixels; it wins over ``short_side``.
-        color: change colours by one operation, as Soft Teacher does for labelled images.
-    """
-
-    flip: float = 0.5
-    short_side: tuple[int, int] = (400, 1200)
-    long_side: int = 1333
-    color: bool = False
-
-    def __post_init__(self) -> None:
-        _check_share("flip", self.flip)
-        if not 0 < self.short_side[0] <= self.short_side[1]:
-            raise OptionError(
-                "short_side", f"{self.short_side} is no range", "give two sizes, the smaller first"
-            )
-        if self.long_side < 1:
-            raise OptionError("long_side", f"{self.long_side} is below 1", "give a number of pixels")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrongOptions:
-    """The strong view.
-
-    Args:
-        flip: probability of exchanging left and right.
-        scale: range of the scale jitter, drawn evenly in its logarithm; the view grows and shrinks with it.
-        translate: at most this share of each side, either way.
-        rotate: at most so many degrees, either way.
-        shear: at most so many degrees, either way, along x or along y.
-        patches: range of how many patches are erased; (0, 0) erases none.
-        patch_side: a patch's sides are at most this share of the image's.
-        geometry: the geometric operations to choose from; empty for none.
-        colors: the colour operations to choose from; empty for none.
-        fill: grey value of what is erased or lies outside the image.
-    """
-
-    flip: float = 0.5
-    scale: tuple[float, float] = (0.8, 1.25)
-    translate: float = 0.1
-    rotate: float = 30.0
-    shear: float = 30.0
-    patches: tuple[int, int] = (1, 5)
-    patch_side: float = 0.2
-    geometry: tuple[str, ...] = GEOMETRIC_OPERATIONS
-    colors: tuple[str, ...] = tuple(COLOR_OPERATIONS)
-    fill: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("flip", "translate", "patch_side", "fill"):
-            _check_share(name, getattr(self, name))
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise OptionError(
-                "scale", f"{self.scale} is no range", "give two factors above 0, the smaller first"
-            )
-        if not 0 <= self.patches[0] <= self.patches[1]:
-            raise OptionError("patches", f"{self.patches} is no range", "give two counts, the smaller first")
-        for name in ("rotate", "shear"):
-            if not 0 <= getattr(self, name) < 90:
-                raise OptionError(name, f"{getattr(self, name)} is not in [0, 90)", "give degrees")
-        _check_names("geometry", self.geometry, GEOMETRIC_OPERATIONS)
-        _check_names("colors", self.colors, tuple(COLOR_OPERATIONS))
 
 
 def weak_view(
@@ -213,13 +141,3 @@ def _fitted(size: tuple[int, int], short: int, long: int) -> tuple[int, int]:
     """``size`` scaled so that its shorter side is ``short``, or its longer one ``long`` if that is less."""
     factor = min(short / min(size), long / max(size))
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise OptionError(name, f"{value} is not in [0, 1]", "give a share")
-
-
-def _check_names(option: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    if other := [name for name in given if name not in known]:
-        raise OptionError(option, f"{other[0]!r} is unknown", f"choose from {', '.join(known)}")

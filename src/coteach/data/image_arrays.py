@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,13 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from coteach.data.array_files import Source, load_array, named
+from coteach.data.crop_flip import BatchAugmentation
 from coteach.data.image_labels import ImageLabels
 from coteach.data.image_set import ImageItem, ImageSet, digest
 from coteach.data.sample import scale_divisor
 from coteach.errors import InputError, OptionError
 
 Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
-BatchAugmentation = Callable[[Tensor, Sequence[int]], Tensor]
 _AXES = {"NHW": (0, 1, 2), "NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3)}
 _CHUNK = 1 << 24  # values looked at together
 
@@ -35,14 +35,17 @@ class ArrayDataset(ImageSet):
         augmentation_list: albumentations transforms.
         layout: order of the axes; ``auto`` takes the one of at most 4 for the bands.
         weights: ``(N,)`` confidence in the labels, in [0, 1]; None means 1.
+        clean_labels: ``(N,)`` true classes where they are known, -1 where not, given as the labels are. Nothing learns
+            from them: training records which share of the selected labels is right.
         class_names: names by code, or None.
         num_classes: ``C``; None means as many as have names, or else as occur.
         image_scale: divides the images; None goes by the dtype: uint8 / 255, uint16 / 65535, floats as they are.
         images_key: name of the array in a .npz file.
         labels_key: name of the array in a .npz file.
+        clean_labels_key: name of the array in a .npz file.
         start: first item that is used.
         stop: the item behind the last one; None means the end, negative numbers count from there.
-        batch_augmentation: images ``(B, bands, H, W)`` and a seed for each -> the images, augmented, such as
+        batch_augmentation: changes whole batches, such as
             :class:`~coteach.data.crop_flip.RandomCropFlip`; instead of ``augmentation_list``.
         device: keep all images there (``cuda``), as they are stored; batches are then made there, without loader workers.
 
@@ -68,11 +71,13 @@ class ArrayDataset(ImageSet):
         *,
         layout: Layout = "auto",
         weights: Source | None = None,
+        clean_labels: Source | None = None,
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
         image_scale: float | int | None = None,  # noqa: PYI041 -- checked at run time, where an int is no float
         images_key: str = "images",
         labels_key: str = "labels",
+        clean_labels_key: str = "clean_labels",
         start: int = 0,
         stop: int | None = None,
         batch_augmentation: BatchAugmentation | None = None,
@@ -95,8 +100,11 @@ class ArrayDataset(ImageSet):
         self._divisor = np.float32(scale_divisor(str(stored.dtype), image_scale, Path(self._name)))
         _check_finite(self._images, self.place)
         trusted = None if weights is None else load_array(weights, "weights", "weights")[part]
+        true = (
+            None if clean_labels is None else load_array(clean_labels, clean_labels_key, "clean labels")[part]
+        )
         super().__init__(
-            ImageLabels(values[part], trusted, class_names=class_names, num_classes=num_classes),
+            ImageLabels(values[part], trusted, class_names=class_names, num_classes=num_classes, clean=true),
             augmentation_list,
             scaled=float(self._divisor) != 1,
         )

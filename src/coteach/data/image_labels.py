@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int8, Int64
 from torch import Tensor
 
 from coteach.errors import InputError, OptionError
@@ -25,9 +25,10 @@ class ImageLabels:
         weights: ``(N,)`` confidence in [0, 1]; None means 1.
         class_names: one a class, or None.
         num_classes: ``C``; None means as many as have names, or else as occur.
+        clean: ``(N,)`` the true classes where they are known, -1 where not: for figures only, nothing learns from them.
 
     Raises:
-        InputError: ``values`` or ``weights`` are of another shape, type or range.
+        InputError: ``values``, ``weights`` or ``clean`` are of another shape, type or range.
         OptionError: ``num_classes`` contradicts ``class_names`` or the shares, or names are there twice.
     """
 
@@ -38,6 +39,7 @@ class ImageLabels:
         *,
         class_names: Sequence[str] | None = None,
         num_classes: int | None = None,
+        clean: np.ndarray | None = None,
     ) -> None:
         self.soft = values.ndim == 2 and np.issubdtype(values.dtype, np.floating)
         if not self.soft and not (values.ndim == 1 and np.issubdtype(values.dtype, np.integer)):
@@ -47,6 +49,7 @@ class ImageLabels:
         self.weights = None if weights is None else _checked_weights(weights, len(values))
         self.class_names = None if class_names is None else list(class_names)
         self.num_classes = self._count_classes(num_classes)
+        self.clean = None if clean is None else _checked_clean(clean, len(values))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -109,6 +112,13 @@ class ImageLabels:
         known = self.hard()
         return np.bincount(known[(known >= 0) & (known < num_classes)], minlength=num_classes)
 
+    def lone_class(self, num_classes: int) -> str:
+        """What the labels hold if that is too little to learn from, in words; empty if there are two classes or more."""
+        present = self.counts(num_classes).nonzero()[0]
+        if len(present) >= 2:
+            return ""
+        return f"only class {present[0]}" if len(present) else "no class at all"
+
     def hard(self) -> np.ndarray:
         """``(N,)`` int64: the class, that of the largest share for soft labels; -1 for no label."""
         if not self.soft:
@@ -116,6 +126,18 @@ class ImageLabels:
         total = np.nan_to_num(self.values).sum(1)
         codes: np.ndarray = np.where(total > 0, np.nan_to_num(self.values).argmax(1), NO_LABEL)
         return codes
+
+    @property
+    def right(self) -> Int8[np.ndarray, " n"] | None:
+        """``(N,)``: 1 where the label is the true class, 0 where it is another, -1 where one of them is not known.
+
+        None if no true classes are known; a soft label is its largest share.
+        """
+        if self.clean is None:
+            return None
+        given = self.hard()
+        known = (given >= 0) & (self.clean >= 0)
+        return np.where(known, given == self.clean, -1).astype(np.int8)
 
     def target(self, index: int, *, known: bool = True) -> Tensor | dict[str, Tensor]:
         """The label of an image as data sets give it; ``known=False`` gives what stands for none."""
@@ -156,3 +178,11 @@ def _checked_weights(weights: Any, count: int) -> Float32[np.ndarray, " n"]:
         cause = f"{found[wrong[0]]:g} of item {wrong[0]} is not in [0, 1]"
         raise InputError("weights", cause, "give weights in [0, 1]")
     return found
+
+
+def _checked_clean(clean: Any, count: int) -> Int64[np.ndarray, " n"]:
+    found = np.asarray(clean)
+    if found.shape != (count,) or not np.issubdtype(found.dtype, np.integer):
+        cause = f"are {found.dtype} of shape {found.shape} for {count} images"
+        raise InputError("clean_labels", cause, "give one integer class an image, -1 where it is not known")
+    return found.astype(np.int64)

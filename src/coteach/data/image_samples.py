@@ -67,6 +67,21 @@ Licence
 labels.npz
   uint8 (50000,) each: clean (the labels of CIFAR-10), aggre, random1, random2, random3, worse.
 """
+_DIGITS_SOURCE = """\
+Handwritten digits: 1797 images, 8 x 8 pixels, grey, 10 classes
+
+Origin
+  The test set of the Optical Recognition of Handwritten Digits data set (Alpaydin and Kaynak 1998, UCI), as it comes
+  with scikit-learn: its file datasets/data/digits.csv.gz was read, none of its code was run.
+
+Licence
+  Creative Commons Attribution 4.0 (UCI); scikit-learn is BSD-3-Clause.
+
+train.npz, test.npz
+  images, uint8 (N, 8, 8), and labels, uint8 (N,). The pixels, 0 to 16, were spread over 0 to 255. The first 1437 images
+  train; the last 360, in part of other writers, test.
+"""
+_DIGITS_TRAIN = 1437
 
 
 def prepare_fashion_mnist(members: Path, folder: Path) -> None:
@@ -103,6 +118,21 @@ def prepare_cifar10n(members: Path, folder: Path) -> None:
     labels = {name: np.asarray(found[theirs], np.uint8) for name, theirs in CIFAR10N_LABELS.items()}
     np.savez_compressed(folder / "labels.npz", **labels)  # type: ignore[arg-type]  # one array a name
     (folder / "SOURCE.txt").write_text(_CIFAR10N_SOURCE, encoding="utf-8")
+
+
+def prepare_digits(members: Path, folder: Path) -> None:
+    """Write ``train.npz``, ``test.npz`` and ``SOURCE.txt``.
+
+    Args:
+        members: the folder of scikit-learn.
+        folder: gets the files.
+    """
+    table = np.loadtxt(members / "datasets" / "data" / "digits.csv.gz", dtype=np.int64, delimiter=",")
+    images = ((table[:, :64] * 255 + 8) // 16).astype(np.uint8).reshape(-1, 8, 8)
+    labels = table[:, 64].astype(np.uint8)
+    for name, part in (("train", slice(_DIGITS_TRAIN)), ("test", slice(_DIGITS_TRAIN, None))):
+        np.savez(folder / f"{name}.npz", images=images[part], labels=labels[part])
+    (folder / "SOURCE.txt").write_text(_DIGITS_SOURCE, encoding="utf-8")
 
 
 def _pictures(path: Path) -> UInt8[np.ndarray, "n 32 32 3"]:

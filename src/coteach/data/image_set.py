@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int8
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -83,6 +83,14 @@ class ImageSet(Dataset[ImageItem], ABC):
         self.num_bands, self._first_extent = self._look()
         self._augment = JointAugmentation(augmentation_list) if augmentation_list else None
         check_normalize(augmentation_list or (), self.num_bands, scaled=scaled)
+
+    @property
+    def right_labels(self) -> Int8[np.ndarray, " n"] | None:
+        """``(N,)`` 1 where a label is right, 0 where wrong, -1 where that is not known; None if it is known of none.
+
+        For figures only: training counts how many of the labels it selects are right.
+        """
+        return self.labels.right
 
     @abstractmethod
     def read(self, index: int) -> Picture:

@@ -16,6 +16,7 @@ from coteach.data.image_set import OnError
 from coteach.errors import CoteachWarning, TableError
 from coteach.tables import Table, read_table
 
+_MOST_CLASSES = 2**31
 _SHOWN = 5  # lines that a message names
 
 
@@ -34,6 +35,8 @@ class ImageTableDataset(ImageFiles):
         path_key: column of the path.
         label_key: column of the label.
         weight_key: column of the confidence in the label, in [0, 1]; None means 1 for all.
+        clean_label_key: column of the true class where it is known, written as labels are. Nothing learns from it:
+            training records which share of the selected labels is right. A cell that is no class stops the work, always.
         class_names: names by code; needed if labels are names.
         num_bands: 1 or 3; None takes that of the first image.
 
@@ -61,12 +64,14 @@ class ImageTableDataset(ImageFiles):
         path_key: str = "path",
         label_key: str = "label",
         weight_key: str | None = None,
+        clean_label_key: str | None = None,
         class_names: Sequence[str] | None = None,
         num_bands: int | None = None,
     ) -> None:
         bad: dict[int, str] = {}
         table = read_table(input_csv_path, bad)
-        table.require(path_key, label_key, *([] if weight_key is None else [weight_key]))
+        label_keys = [label_key] + ([] if clean_label_key is None else [clean_label_key])
+        table.require(path_key, *label_keys, *([] if weight_key is None else [weight_key]))
         codes = {name: code for code, name in enumerate(class_names or ())}
         good = [
             index
@@ -75,16 +80,26 @@ class ImageTableDataset(ImageFiles):
             or bad.update({table.lines[index]: fault})
         ]
         _tell(table, bad, on_error)
+        untrue = {
+            table.lines[index]: fault
+            for index in good
+            for key in label_keys[1:]
+            if (fault := _label_fault(key, table.rows[index][key], codes))
+        }
+        # never skipped: true classes do not decide which images are learned from
+        _tell(table, untrue, "raise", "correct them; an empty cell means not known")
         if not good:
             raise TableError(str(table.path), "has no rows", "give a table with at least one image")
         self.rows = [table.rows[index] for index in good]
-        labels = np.array([_code(row[label_key], codes) for row in self.rows], np.int64)
+        labels, *clean = (
+            np.array([_code(row[key], codes) for row in self.rows], np.int64) for key in label_keys
+        )
         weights = None
         if weight_key is not None:
             weights = np.array([float(row[weight_key]) for row in self.rows], np.float32)
         super().__init__(
             [_located(table, row[path_key].strip(), root) for row in self.rows],
-            ImageLabels(labels, weights, class_names=class_names),
+            ImageLabels(labels, weights, class_names=class_names, clean=clean[0] if clean else None),
             image_size=image_size,
             num_bands=num_bands,
             augmentation_list=augmentation_list,
@@ -93,20 +108,17 @@ class ImageTableDataset(ImageFiles):
 
 
 def _fault(
-    row: Mapping[str, str], path_key: str, label_key: str, weight_key: str | None, codes: Mapping[str, int]
+    row: Mapping[str, str],
+    path_key: str,
+    label_key: str,
+    weight_key: str | None,
+    codes: Mapping[str, int],
 ) -> str:
     """What is wrong with a row; empty if nothing is."""
     if not row[path_key].strip():
         return f"{path_key} is empty"
-    try:
-        code = _code(row[label_key], codes)
-    except ValueError:
-        known = f"none of {', '.join(codes)}" if codes else "no integer (names need class_names)"
-        return f"{label_key} {row[label_key]!r} is {known}"
-    if code < NO_LABEL or (codes and code >= len(codes)):
-        return (
-            f"{label_key} {code} is not one of 0 to {len(codes) - 1}" if codes else f"{label_key} is {code}"
-        )
+    if fault := _label_fault(label_key, row[label_key], codes):
+        return fault
     if weight_key is not None:
         try:
             weight = float(row[weight_key])
@@ -114,6 +126,18 @@ def _fault(
             weight = -1.0
         if not 0 <= weight <= 1:
             return f"{weight_key} {row[weight_key]!r} is not in [0, 1]"
+    return ""
+
+
+def _label_fault(key: str, cell: str, codes: Mapping[str, int]) -> str:
+    """What is wrong with a label; empty if nothing is."""
+    try:
+        code = _code(cell, codes)
+    except ValueError:
+        known = f"none of {', '.join(codes)}" if codes else "no integer (names need class_names)"
+        return f"{key} {cell!r} is {known}"
+    if not NO_LABEL <= code < (len(codes) or _MOST_CLASSES):
+        return f"{key} {code} is not one of 0 to {len(codes) - 1}" if codes else f"{key} is {code}"
     return ""
 
 
@@ -129,14 +153,19 @@ def _code(cell: str, codes: Mapping[str, int]) -> int:
     return codes[text] if text in codes else int(text)
 
 
-def _tell(table: Table, bad: Mapping[int, str], on_error: OnError) -> None:
+def _tell(
+    table: Table,
+    bad: Mapping[int, str],
+    on_error: OnError,
+    remedy: str = "correct them, or set on_error: skip",
+) -> None:
     if not bad:
         return
     lines = [f"line {line}: {bad[line]}" for line in sorted(bad)[:_SHOWN]]
     more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     cause = f"{len(bad)} of {len(table.rows) + _too_short(table, bad)} rows cannot be read ({'; '.join(lines)}{more})"
     if on_error == "raise":
-        raise TableError(str(table.path), cause, "correct them, or set on_error: skip")
+        raise TableError(str(table.path), cause, remedy)
     warnings.warn(f"{table.path}: {cause}; they are left out", CoteachWarning, stacklevel=4)
 
 

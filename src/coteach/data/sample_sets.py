@@ -78,6 +78,8 @@ class SampleSet:
         recipe: raised when ``prepare`` changes, so that caches follow.
         needs: module that ``prepare`` imports -> the extra of coteach that brings it.
         public: address of the folder that the user brings; empty if there is a package.
+        installed: (module, distribution) in whose installed folder the members lie, instead of a package or a folder that
+            the user brings; it is read, never imported or fetched.
     """
 
     summary: str
@@ -88,6 +90,7 @@ class SampleSet:
     recipe: int
     needs: Mapping[str, str]
     public: str = ""
+    installed: tuple[str, str] | None = None
 
 
 SAMPLES: Mapping[str, SampleSet] = {
@@ -154,6 +157,18 @@ SAMPLES: Mapping[str, SampleSet] = {
         files=("labels.npz", "SOURCE.txt"),
         recipe=1,
         needs={},
+    ),
+    "digits": SampleSet(
+        summary="Handwritten digits: 1797 grey images, 8 x 8 pixels, 10 classes (0.1 MB; of an installed scikit-learn).",
+        package=None,
+        members={
+            "datasets/data/digits.csv.gz": "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
+        },
+        prepare=_by("prepare_digits"),
+        files=("train.npz", "test.npz", "SOURCE.txt"),
+        recipe=1,
+        needs={},
+        installed=("sklearn", "scikit-learn"),
     ),
     "tree-crowns": SampleSet(
         summary="Tree crowns: five aerial photographs in tiles, boxes of 951 trees, as COCO files (21 MB).",

@@ -134,13 +134,29 @@ def prepare_cifar10n(cache_dir: Path | None = None) -> Path:
 
 
 def _origin(name: str, sample: SampleSet, source: Path | None, cache: Path) -> Path:
-    """The package's archive, fetched if need be, or the folder that the user has brought."""
+    """The package's archive, fetched if need be, or the folder that the user has brought or installed."""
+    if sample.installed is not None:
+        return _installed(name, sample, *sample.installed)
     if sample.package is not None:
         return fetch(sample.package, cache / "downloads", thing=name, again=f"coteach data {name}")
     if source is None:
         remedy = f"get {sample.public} and run `coteach data {name} --from FOLDER`"
         raise DataUnavailableError(name, "is in no package", remedy)
     return source
+
+
+def _installed(name: str, sample: SampleSet, module: str, distribution: str) -> Path:
+    """The folder of a module, which is not imported."""
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        remedy = f"pip install {distribution}, then run `coteach data {name}` again"
+        raise DataUnavailableError(name, f"comes with {distribution}, which is not installed", remedy)
+    folder = Path(found.origin).parent
+    for member, expected in sample.members.items():
+        if not (folder / member).is_file() or checksum(folder / member) != expected:
+            cause = f"{folder / member} is missing or another file than was known"
+            raise DataUnavailableError(name, cause, f"install another version of {distribution}")
+    return folder
 
 
 def _prepare(sample: SampleSet, origin: Path, folder: Path) -> None:
@@ -198,6 +214,9 @@ def _check_source(name: str, sample: SampleSet, source: Path | None) -> None:
         return
     if sample.package is not None:
         raise OptionError(f"--from {source}", f"{name} is fetched, not given", "leave it out")
+    if sample.installed is not None:
+        cause = f"{name} comes with {sample.installed[1]}"
+        raise OptionError(f"--from {source}", cause, "leave it out")
     if not source.is_dir():
         raise OptionError(f"--from {source}", "is no folder", f"give that of {sample.public}")
 

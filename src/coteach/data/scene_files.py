@@ -25,12 +25,15 @@ class SceneFile(NamedTuple):
     path: Path
 
 
-def find_scenes(sources: Sequence[Path], image_key: str = "image_path") -> list[SceneFile]:
+def find_scenes(
+    sources: Sequence[Path], image_key: str = "image_path", endings: Sequence[str] = SUFFIXES
+) -> list[SceneFile]:
     """The scenes that are meant; whether the images can be read is seen later.
 
     Args:
         sources: a raster; a folder, for all rasters in it, sorted by name; or a ``.csv``, for the images of its rows.
         image_key: column with the image's path. The column ``tile_id``, if there is one, names the maps.
+        endings: of the files that are taken from folders.
 
     Returns:
         At least one scene; in the order of ``sources``.
@@ -41,7 +44,7 @@ def find_scenes(sources: Sequence[Path], image_key: str = "image_path") -> list[
     """
     found: dict[str, SceneFile] = {}
     for source in sources:
-        for scene in _scenes_of(source, image_key):
+        for scene in _scenes_of(source, image_key, endings):
             earlier = found.setdefault(scene.scene_id.casefold(), scene)
             if earlier is not scene:
                 cause = f"{earlier.path} and {scene.path} have the same id, {scene.scene_id!r}"
@@ -49,12 +52,12 @@ def find_scenes(sources: Sequence[Path], image_key: str = "image_path") -> list[
     return list(found.values())
 
 
-def _scenes_of(source: Path, image_key: str) -> Iterator[SceneFile]:
+def _scenes_of(source: Path, image_key: str, endings: Sequence[str]) -> Iterator[SceneFile]:
     if source.is_dir():
-        files = sorted(file for file in source.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(file for file in source.iterdir() if file.suffix.lower() in endings)
         if not files:
             remedy = "give a folder of images, or the images"
-            raise OptionError(str(source), f"holds no raster ({' '.join(SUFFIXES)})", remedy)
+            raise OptionError(str(source), f"holds no raster ({' '.join(endings)})", remedy)
         yield from map(_scene_of_file, files)
     elif source.suffix.lower() == ".csv":
         yield from _scenes_of_table(source, image_key)

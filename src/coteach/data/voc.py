@@ -6,13 +6,20 @@ import os
 import re
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from coteach.data.detection_boxes import AnnotatedImage, Annotations, BoxReport, clean_boxes, known_size
+from coteach.data.detection_boxes import (
+    LONGEST_SIDE,
+    AnnotatedImage,
+    Annotations,
+    BoxReport,
+    clean_boxes,
+    known_size,
+)
 from coteach.errors import InputError
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -60,9 +67,9 @@ def parse_voc(path: Path) -> VocFile:
         objects = tuple(_object(path, entry) for entry in root.iter("object"))
         sides = root.findtext("size/height"), root.findtext("size/width")
         size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
-    except (ET.ParseError, ValueError) as error:
+    except (ET.ParseError, ValueError, LookupError) as error:  # LookupError: of an unknown encoding
         raise InputError(str(path), f"is no VOC XML ({error})", "correct or remove it") from error
-    known = size if size and min(size) > 0 else None
+    known = size if size and min(size) > 0 and max(size) < LONGEST_SIDE else None
     return VocFile(root.findtext("filename") or f"{path.stem}.jpg", known, objects)
 
 
@@ -100,7 +107,10 @@ def read_voc(
     shift = np.array([1, 1, 0, 0] if one_based else [0] * 4, np.float32)
     images = []
     for stem, file in files.items():
-        corners = np.array([one.box for one in file.objects], np.float32).reshape(-1, 4) - shift
+        with np.errstate(
+            over="ignore"
+        ):  # what float32 does not hold becomes infinite, and is refused as such
+            corners = np.array([one.box for one in file.objects], np.float32).reshape(-1, 4) - shift
         sizes = np.full((len(corners), 2), known_size(file.size), np.float32)
         boxes, kept = clean_boxes(corners, sizes, partial(_xml_name, stem), report)
         ignored = np.array([one.difficult and ignore_difficult for one in file.objects], bool)
@@ -145,7 +155,12 @@ def voc_stems(folder: Path, split: str | None) -> list[str]:
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in lists.glob("*.txt"))) or "no list"
         raise InputError(str(lists / f"{split}.txt"), "does not exist", f"there is {known}") from None
-    return [line.split()[0] for line in lines if line.strip()]
+    stems = [line.split()[0] for line in lines if line.strip()]
+    for stem in stems:
+        if PurePath(stem).is_absolute() or ".." in PurePath(stem).parts or "\0" in stem:
+            cause = f"names {stem!r}, which leads out of the folder"
+            raise InputError(str(lists / f"{split}.txt"), cause, "name images of Annotations")
+    return stems
 
 
 def _picture(folder: Path, stem: str, filename: str) -> Path:

@@ -199,6 +199,7 @@ class CoTeachingLoss:
                 **selection_figures(label, target.valid, self.num_classes, admitted.mask, j_a.mask, j_b.mask),
                 "agreement": agreement(logits_a, logits_b, target.valid),
             },
+            chosen={"a": j_a.mask, "b": j_b.mask},
         )
 
     def compute_neighborhood_reg(

@@ -111,9 +111,12 @@ class CoTeaching(LabelMethod):
         batch = batches["train"]
         self.loss.current_epoch = step.epoch
         self.loss.current_step = step.index
-        return self.loss.terms(
+        terms = self.loss.terms(
             self.logits("a", batch, step),
             self.logits("b", batch, step),
             as_soft_target(batch.target, self.num_classes),
             features=batch.inputs if self.config.lambda_reg > 0 else None,
         )
+        for network, chosen in terms.chosen.items():
+            self.tell_choice(network, batch.ids, chosen)
+        return terms

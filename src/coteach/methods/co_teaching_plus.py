@@ -42,6 +42,7 @@ class CoTeachingPlusConfig:
         e_warm: epochs over which the share rises from 0.
         agree_epochs: at first this many epochs of plain co-teaching, when networks disagree by chance.
         balanced: leave out that share of each class, not of the whole batch.
+        sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
 
     Raises:
@@ -52,6 +53,7 @@ class CoTeachingPlusConfig:
     e_warm: float = 10
     agree_epochs: int = 20
     balanced: bool = False
+    sync: bool = False
     inference: Literal["a", "mean"] = "a"
 
     def __post_init__(self) -> None:
@@ -71,7 +73,9 @@ class CoTeachingPlus(PairMethod):
         pair = self.see(batches, step)
         eligible = self._eligible(pair, step)
         j_a, j_b = (self.choose(losses, pair, eligible, step) for losses in pair.losses)
-        loss_a, loss_b = cross_update(*pair.losses, pair.target.weight, j_a, j_b)
+        for network, choice in (("a", j_a), ("b", j_b)):
+            self.tell_choice(network, batches["train"].ids, choice.mask)
+        loss_a, loss_b = cross_update(*pair.losses, pair.target.weight, j_a, j_b, sync=self.config.sync)
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             logs=self.figures(pair, eligible, j_a, j_b, step),
@@ -82,4 +86,4 @@ class CoTeachingPlus(PairMethod):
         if step.epoch < self.config.agree_epochs:
             return pair.target.valid
         label_a, label_b = (hard_label(logits.detach()) for logits in pair.logits)
-        return restrict_to("disagree", label_a, label_b, pair.target.valid)
+        return restrict_to("disagree", label_a, label_b, pair.target.valid, sync=self.config.sync)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from coteach.errors import InputError, OptionError, TrainingError
+from coteach.errors import InputError, OptionError
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.methods.detection_figures import BoxPrecision, detection_error
 from coteach.models.detector import Target, check_detector
@@ -100,19 +100,3 @@ def targets_of(batch: Batch, method: str) -> list[Target]:
             "give an empty list of boxes, or move them to the unlabelled set",
         )
     return list(targets)
-
-
-def refuse_nonfinite(terms: Mapping[str, Tensor], batches: Mapping[str, Batch], index: int) -> None:
-    """Stop where a loss is not a number, and say which images it came from.
-
-    Raises:
-        TrainingError: as said.
-    """
-    bad = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
-    if bad:
-        ids = {name: batch.ids.tolist() for name, batch in batches.items()}
-        raise TrainingError(
-            f"batch {index}",
-            f"{', '.join(bad)} is not finite (images {ids})",
-            "lower the learning rate, lengthen the warm-up, or look at these images",
-        )

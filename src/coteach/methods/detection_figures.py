@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
@@ -41,7 +42,12 @@ class BoxPrecision(MeanAveragePrecision):
 
     def __init__(self, num_classes: int) -> None:
         try:
-            super().__init__(backend="faster_coco_eval")
+            # torchmetrics' own thresholds are rounded to float32: a box that overlaps by 0.6 exactly would miss 0.6
+            super().__init__(
+                iou_thresholds=np.linspace(0.5, 0.95, 10).tolist(),
+                rec_thresholds=np.linspace(0, 1, 101).tolist(),
+                backend="faster_coco_eval",
+            )
         except ModuleNotFoundError as error:
             raise MissingExtraError(
                 "faster-coco-eval", "is not installed", "pip install 'coteach[detection]'"
@@ -69,6 +75,24 @@ class BoxPrecision(MeanAveragePrecision):
         figures = {name: found[key] for key, name in _NAMES.items()}
         return {name: torch.where(value < 0, torch.nan, value) for name, value in figures.items()}
 
+    def precision_by_class(self) -> Float[Tensor, "ious recalls c areas"]:
+        """Precision at each overlap, recall, class and size, from the best 100 boxes of an image; of this process alone.
+
+        Returns:
+            ``(10, 101, C, 4)`` float64 in [0, 1] at IoU 0.50, 0.55, ..., 0.95 and recall 0, 0.01, ..., 1, of all, small,
+            medium and large boxes; on the CPU. Not a number where a class has no such box.
+        """
+        self.extended_summary = True
+        try:
+            found: dict[str, Any] = super().compute()
+        finally:
+            self.extended_summary = False
+        best: Tensor = found["precision"][..., -1]
+        ious, recalls, _, areas = best.shape
+        table = best.new_full((ious, recalls, self.num_classes, areas), torch.nan)
+        table[:, :, found["classes"].long() - 1] = torch.where(best < 0, torch.nan, best)
+        return table
+
 
 def _as_crowds(target: Target, ignore: Tensor, num_classes: int) -> Target:
     """A target whose regions to be ignored are crowds, which COCO's rules leave out: one a region and class."""
@@ -95,23 +119,44 @@ def detection_error(
     Returns:
         On the CPU; 0 where there is neither a box nor a detection.
     """
+    right, named = count_boxes(found, targets, score=score, iou=iou)
+    return torch.tensor(1 - 2 * right / named if named else 0.0)
+
+
+def count_boxes(
+    found: Sequence[Target], targets: Sequence[Target], *, score: float = 0.5, iou: float = 0.5
+) -> tuple[int, int]:
+    """How many detections are right, and how many detections and true boxes there are together: F1 is ``2·a/b``.
+
+    The arguments are those of :func:`detection_error`.
+    """
     right = named = 0
     for one, target in zip(found, targets, strict=True):
         kept = one["scores"] >= score
         named += int(kept.sum()) + len(target["labels"])
-        right += _matches(one["boxes"][kept], one["labels"][kept], one["scores"][kept], target, iou)
-    return torch.tensor(1 - 2 * right / named if named else 0.0)
+        right += int(right_boxes({key: value[kept] for key, value in one.items()}, target, iou=iou).sum())
+    return right, named
 
 
-def _matches(boxes: Tensor, labels: Tensor, scores: Tensor, target: Target, iou: float) -> int:
-    """How many detections are right, the best ones first."""
+def right_boxes(found: Target, target: Target, *, iou: float = 0.5) -> Bool[Tensor, " n"]:
+    """Which detections of an image are right: the surest first, each takes the true box that it overlaps most.
+
+    Args:
+        found: ``boxes``, ``labels`` and ``scores``.
+        target: ``boxes`` and ``labels``; only boxes of the same class are right.
+        iou: least overlap.
+
+    Returns:
+        ``(N,)``, on the CPU.
+    """
+    boxes, labels = found["boxes"].cpu(), found["labels"].cpu()
+    right = torch.zeros(len(boxes), dtype=torch.bool)
     if len(boxes) == 0 or len(target["boxes"]) == 0:
-        return 0
-    overlap = box_iou(boxes, target["boxes"].to(boxes)) * (labels[:, None] == target["labels"])
-    right = 0
-    for row in scores.argsort(descending=True).tolist():
+        return right
+    overlap = box_iou(boxes, target["boxes"].to(boxes)) * (labels[:, None] == target["labels"].cpu())
+    for row in found["scores"].argsort(descending=True).tolist():
         best = int(overlap[row].argmax())
         if overlap[row, best] >= iou:
-            right += 1
+            right[row] = True
             overlap[:, best] = 0
     return right

@@ -10,22 +10,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from coteach.data.box_geometry import Frame, apply_affine_boxes
-from coteach.data.detection_views import StrongOptions, View, strong_view
+from coteach.data.detection_options import StrongOptions, options_from
+from coteach.data.detection_views import View, strong_view
 from coteach.data.keyed import stable_seed
 from coteach.errors import OptionError
 from coteach.methods.base import NetworkFactory, Step, Stream, TaskInfo
-from coteach.methods.detection_base import DetectionMethod, refuse_nonfinite
+from coteach.methods.detection_base import DetectionMethod
+from coteach.methods.pseudo_box_figures import compare_with_truth, count_kept
 from coteach.models.detector import Seen, Target, detect, see
 from coteach.models.ema import follow, follower_of
-from coteach.selection.pseudo_boxes import PseudoBoxes, check_thresholds, filter_pseudo_boxes, kept_by_class
+from coteach.selection.pseudo_boxes import PseudoBoxes, check_thresholds, filter_pseudo_boxes
 from coteach.selection.schedules import check_share, ramp
-from coteach.types import Batch, LossTerms
+from coteach.types import Batch, Figure, LossTerms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +45,7 @@ class DetectionTeacherConfig:
         score_initial: least score of a box to be looked at, in [0, 1].
         thresholds: least score of a box whose class is trusted: for all classes, or one a class, label 1 first.
         box_frame: how a box that is rotated is framed anew: ``ellipse`` suits round things.
+        strong: options of the strong view, see :class:`~coteach.data.detection_options.StrongOptions`; lists for ranges.
         inference: which network predicts.
 
     Raises:
@@ -59,6 +62,7 @@ class DetectionTeacherConfig:
     score_initial: float = 0.5
     thresholds: float | list[float] = 0.9
     box_frame: Frame = "corners"
+    strong: dict[str, Any] | None = None
     inference: Literal["teacher", "student"] = "teacher"
 
     def __post_init__(self) -> None:
@@ -89,7 +93,9 @@ class Taught(NamedTuple):
 class DetectionTeacher(DetectionMethod):
     """Base: streams, pseudo boxes, the teacher's average. A method adds what is learned of unlabelled images."""
 
-    strong_options = StrongOptions()
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.strong_options = options_from(StrongOptions, self.config.strong, "strong")
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build the student, and the teacher as a copy of it; there must be one threshold a class."""
@@ -127,36 +133,33 @@ class DetectionTeacher(DetectionMethod):
         return 0.0 if since < 0 else ramp(since, self.config.ramp_steps, 0.0, self.config.unsupervised_weight)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
-        """The labelled images' losses, and the unlabelled ones' once their weight is above 0.
-
-        Raises:
-            TrainingError: a loss is not finite.
-        """
+        """The labelled images' losses, and the unlabelled ones' once their weight is above 0."""
         step.start_stream("a")
         terms = self.labelled_terms(batches["labelled"])
-        logs: dict[str, Tensor | float] = {}
+        logs: dict[str, Figure] = {}
         weight = self.weight_at(step.index)
         if weight > 0:
             own, logs = self.unlabelled_terms(batches["unlabelled"], step)
             terms |= {f"unlabelled_{name}": weight * value for name, value in own.items()}
-        refuse_nonfinite(terms, batches, step.index)
         return LossTerms(networks={"a": terms}, logs=logs)
 
-    def unlabelled_terms(
-        self, batch: Batch, step: Step
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
-        """Losses of the unlabelled images before they are weighted, and figures for the log; all are scalars.
+    def unlabelled_terms(self, batch: Batch, step: Step) -> tuple[dict[str, Tensor], dict[str, Figure]]:
+        """Losses of the unlabelled images before they are weighted, and figures for the log.
 
         Args:
-            batch: the unlabelled images; targets, if there are any, are not looked at.
+            batch: the unlabelled images; targets, if there are any, are not looked at. Where ``extra`` has their
+                ``truth``, the figures tell how much of it is found.
             step: where the run stands.
         """
         taught = self.ask_teacher(batch, step)
         terms, logs = self.learn(taught, step)
-        return terms, self._counts(taught) | logs
+        figures = count_kept(taught.found, self.num_classes)
+        if "truth" in batch.extra:
+            figures |= compare_with_truth(taught.found, batch.extra["truth"], batch.extra.get("ignore"))
+        return terms, figures | logs
 
     @abstractmethod
-    def learn(self, taught: Taught, step: Step) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
+    def learn(self, taught: Taught, step: Step) -> tuple[dict[str, Tensor], dict[str, Figure]]:
         """What the student learns from the teacher.
 
         Returns:
@@ -172,19 +175,23 @@ class DetectionTeacher(DetectionMethod):
             batch: the weak views, ``(bands, H, W)`` an image.
             step: where the run stands; the strong views are drawn from its seed and index.
         """
-        teacher, weak = self.networks["teacher"], list(batch.inputs)
-        seen = see(teacher, weak)
-        initial, thresholds = self.config.score_initial, self.config.thresholds
-        found = [
-            filter_pseudo_boxes(one, score_initial=initial, thresholds=thresholds)
-            for one in detect(teacher, seen)
-        ]
+        weak = list(batch.inputs)
+        seen = see(self.networks["teacher"], weak)
+        found = self.candidates(seen)
         views = []
         for place, image in enumerate(weak):
             seed = stable_seed(step.seed, "strong view", step.index, place)
             generator = torch.Generator().manual_seed(seed)
             views.append(strong_view(image, generator, self.strong_options))
         return Taught(weak, seen, found, views)
+
+    def candidates(self, seen: Seen) -> list[PseudoBoxes]:
+        """The teacher's boxes in images that it has seen, and which of them are trusted."""
+        initial, thresholds = self.config.score_initial, self.config.thresholds
+        return [
+            filter_pseudo_boxes(one, score_initial=initial, thresholds=thresholds)
+            for one in detect(self.networks["teacher"], seen)
+        ]
 
     def move(self, taught: Taught, kept: Sequence[Tensor]) -> list[Target]:
         """Some of the pseudo boxes of each image, where they are in its strong view; those that left it are gone."""
@@ -195,19 +202,6 @@ class DetectionTeacher(DetectionMethod):
             )
             targets.append({"boxes": boxes, "labels": found.labels[rows][inside]})
         return targets
-
-    def _counts(self, taught: Taught) -> dict[str, Tensor | float]:
-        """Trusted boxes an image and class, and which share of all candidates they are."""
-        labels = torch.cat([one.labels for one in taught.found])
-        foreground = torch.cat([one.foreground for one in taught.found])
-        kept = kept_by_class(labels, foreground, self.num_classes) / len(taught.found)
-        logs: dict[str, Tensor | float] = {
-            f"pseudo_boxes/class_{label}": count for label, count in enumerate(kept, start=1)
-        }
-        return logs | {
-            "pseudo_boxes/per_image": kept.sum(),
-            "pseudo_boxes/foreground_share": foreground.sum() / max(1, len(foreground)),
-        }
 
     def after_step(self, step: Step) -> None:
         """Move the teacher towards the student; while burning in it is the student."""

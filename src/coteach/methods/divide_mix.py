@@ -128,8 +128,12 @@ class DivideMix(LabelMethod):
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:
         """Divide the training set, unless that was done before the run was interrupted."""
-        if epoch < self.config.warm_epochs or int(self.divided) == epoch:
-            return
+        if epoch >= self.config.warm_epochs and int(self.divided) != epoch:
+            self._divide(epoch, scan)
+        for name, kept in zip(self.trained, self.kept, strict=True):
+            self.tell_choice(name, torch.arange(len(kept), device=kept.device), kept)
+
+    def _divide(self, epoch: int, scan: Scan) -> None:
         self.clean[:], self.kept[:] = divide(
             *self._scan_losses(scan, epoch),
             num_classes=self.num_classes,

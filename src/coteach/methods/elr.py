@@ -35,6 +35,7 @@ from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.schedules import check_share
+from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
 
 
@@ -129,7 +130,8 @@ class Elr(LabelMethod):
         self.record("a", batch, probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), epoch)
         rows = self.table[batch.ids]
         rows = torch.where(valid[:, None], remembered(rows, probs, self.config.beta), rows)
-        self.table[batch.ids] = rows
+        (ids, written), _ = gather_items(batch.ids, rows)  # the table is the same in all processes
+        self.table[ids] = written
         return rows
 
     def after_step(self, step: Step) -> None:

@@ -25,6 +25,7 @@ from coteach.methods.base import Step
 from coteach.methods.pair import PairMethod
 from coteach.selection.forgetting import check_forgetting
 from coteach.selection.schedules import check_share
+from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import Batch, LossTerms
 
 
@@ -38,6 +39,7 @@ class JoCoRConfig:
             class its own; ``auto`` estimates it, ``auto_by_class`` for each class.
         e_warm: epochs over which the share rises from 0.
         balanced: leave out that share of each class, not of the whole batch.
+        sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
 
     Raises:
@@ -48,6 +50,7 @@ class JoCoRConfig:
     forget_end: float | list[float] | Literal["auto", "auto_by_class"] = 0.2
     e_warm: float = 10
     balanced: bool = False
+    sync: bool = False
     inference: Literal["a", "mean"] = "mean"
 
     def __post_init__(self) -> None:
@@ -69,8 +72,11 @@ class JoCoR(PairMethod):
         apart = symmetric_divergence(*pair.logits)
         joint = (1 - share) * (own_a + own_b) + share * apart
         chosen = self.choose(joint, pair, target.valid, step)
+        for network in self.trained:
+            self.tell_choice(network, batches["train"].ids, chosen.mask)
+        count = mean_over_processes(chosen.mask.sum()) if self.config.sync else None
         mean_a, mean_b, mean_apart = (
-            masked_mean(losses, chosen.mask, target.weight) for losses in (own_a, own_b, apart)
+            masked_mean(losses, chosen.mask, target.weight, count=count) for losses in (own_a, own_b, apart)
         )
         return LossTerms(
             networks={

@@ -24,6 +24,7 @@ from coteach.types import Batch
 
 _NO_LABEL = -1
 Recorder = Callable[[str, Batch, Tensor, int], None]  # network, batch, scores, epoch
+ChoiceListener = Callable[[str, Tensor, Tensor], None]  # network, ids, which of them it chose
 
 
 class LabelMethod(Method):
@@ -37,10 +38,12 @@ class LabelMethod(Method):
 
     Attributes:
         recorder: is told every network's scores of labelled items; None if nobody listens.
+        choice_listener: is told which labels every network chooses to learn from; None if nobody listens.
     """
 
     inference: Literal["a", "mean"] = "a"
     recorder: Recorder | None = None
+    choice_listener: ChoiceListener | None = None
 
     def __init__(self, config: Any = None) -> None:
         super().__init__()
@@ -78,6 +81,17 @@ class LabelMethod(Method):
         """
         if self.recorder is not None:
             self.recorder(network, batch, scores, epoch)
+
+    def tell_choice(self, network: str, ids: Tensor, chosen: Tensor) -> None:
+        """Tell the listener what a network holds for right; a later word on the same item and epoch replaces it.
+
+        Args:
+            network: which one chose; it may have chosen for the other.
+            ids: ``(B,)`` the samples.
+            chosen: ``(B, *S)`` bool.
+        """
+        if self.choice_listener is not None:
+            self.choice_listener(network, ids, chosen)
 
     @property
     def predicting(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ class Pair(NamedTuple):
 class PairMethod(LabelMethod):
     """Base of methods whose two networks choose items of small loss from the same batch.
 
-    Its configuration has ``forget_end``, ``e_warm`` and ``balanced``.
+    Its configuration has ``forget_end``, ``e_warm``, ``balanced`` and ``sync``.
     """
 
     trained: ClassVar[tuple[str, ...]] = ("a", "b")
@@ -92,6 +92,7 @@ class PairMethod(LabelMethod):
             balanced=self.config.balanced,
             seed=step.seed,
             step=step.index,
+            sync=self.config.sync,
         )
 
     def figures(

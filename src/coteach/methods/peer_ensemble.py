@@ -31,7 +31,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.dividing import divide
 from coteach.selection.schedules import check_share, ramp
-from coteach.selection.whole_batch import gather_items
+from coteach.selection.whole_batch import gather_items, mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
 
 _PEER = {"a": 1, "b": 0}  # network -> the row of the one that judges its labels
@@ -125,13 +125,10 @@ class PeerEnsemble(LabelMethod):
         """Divide the labels by the losses noted, unless that was done before the run was interrupted."""
         if epoch < self.config.warm_epochs or int(self.divided) == epoch:
             return
-        parts, _ = gather_items(*self.noted, self.labels)  # of all processes, each of which saw its share
-        losses = torch.stack([part.view(-1, len(self.labels)).nanmean(0) for part in parts[:2]])
-        label = parts[2].view(-1, len(self.labels)).amax(0)
         _, self.kept[:] = divide(
-            losses,
-            label.clamp(min=0),
-            (label >= 0) & ~losses.isnan(),
+            self.noted,
+            self.labels.clamp(min=0),
+            (self.labels >= 0) & ~self.noted.isnan(),
             num_classes=self.num_classes,
             threshold=self.config.threshold,
             minimum_share=self.config.minimum_share,
@@ -153,6 +150,7 @@ class PeerEnsemble(LabelMethod):
         networks = {}
         for name in self.trained:
             kept = target.valid if warm else target.valid & self.kept[_PEER[name], batch.ids]
+            self.tell_choice(self.trained[_PEER[name]], batch.ids, kept)
             lesson = self._lesson(target, kept, guess, step)
             networks[name] = {"cross_entropy": self._learn(name, batch, lesson, step)}
         believed = self.kept.float().mean(1)
@@ -162,10 +160,16 @@ class PeerEnsemble(LabelMethod):
         """What the averages say of the last view, ``(B, C)``; their losses are noted."""
         averages: list[nn.Module] = [self.networks[name] for name in self.predicting]
         said = torch.stack([mean_probs([network], batch.views[-1:]) for network in averages])
-        for row, probs in enumerate(said):
-            own = soft_cross_entropy(probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), target.probs)
-            self.noted[row, batch.ids] = torch.where(target.valid, own, torch.nan)
-        self.labels[batch.ids] = torch.where(target.valid, hard_label(target.probs).long(), -1)
+        log_probs = said.clamp(min=torch.finfo(said.dtype).tiny).log()
+        losses = [
+            torch.where(target.valid, soft_cross_entropy(one, target.probs), torch.nan) for one in log_probs
+        ]
+        label = torch.where(target.valid, hard_label(target.probs).long(), -1)
+        (ids, label, *losses), _ = gather_items(
+            batch.ids, label, *losses
+        )  # tables are the same in all processes
+        self.noted[:, ids] = torch.stack(losses)
+        self.labels[ids] = label
         return said.mean(0)
 
     def _lesson(self, target: SoftTarget, kept: Tensor, guess: Tensor, step: Step) -> _Lesson:
@@ -189,7 +193,8 @@ class PeerEnsemble(LabelMethod):
             probs, weight = mixing.of(lesson.probs), mixing.of(lesson.weight)
             counts = lesson.counts & lesson.counts[mixing.partner]  # half a label is none
         check_same_items(logits, probs)
-        return masked_mean(soft_cross_entropy(logits, probs), counts, weight)
+        count = mean_over_processes(counts.sum())
+        return masked_mean(soft_cross_entropy(logits, probs), counts, weight, count=count)
 
     def after_step(self, step: Step) -> None:
         """Move the averages; at first they forget fast, for the weights are random."""

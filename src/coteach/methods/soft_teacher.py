@@ -34,6 +34,7 @@ from coteach.methods.base import Step
 from coteach.methods.detection_teacher import DetectionTeacher, DetectionTeacherConfig, Taught, any_box
 from coteach.models.detector import Regions, Seen, box_loss, draw_regions, propose, refine, score_regions, see
 from coteach.selection.pseudo_boxes import Jitter, box_variance, jitter_boxes
+from coteach.types import Figure, Share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ class SoftTeacher(DetectionTeacher):
     name: ClassVar[str] = "soft_teacher"
     config_type: ClassVar[type] = SoftTeacherConfig
 
-    def learn(self, taught: Taught, step: Step) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
+    def learn(self, taught: Taught, step: Step) -> tuple[dict[str, Tensor], dict[str, Figure]]:
         """Proposals and classes from the trusted boxes, places from the still ones."""
         student = self.networks["a"]
         still = self.reliable(taught, step)
@@ -86,16 +87,19 @@ class SoftTeacher(DetectionTeacher):
         terms = dict.fromkeys(
             ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"), zero
         )
-        logs: dict[str, Tensor | float] = {
-            "teacher_minus_student": 0.0,
-            "pseudo_boxes/still_share": _share(still),
+        every = torch.cat(still)
+        logs: dict[str, Figure] = {
+            "teacher_minus_student": Share(0, 0),
+            "pseudo_boxes/reliability": Share(0, 0),
+            "pseudo_boxes/still_share": Share(every.sum(), len(every)),
         }
         if any_box(trusted) or any_box(placed):
             seen = see(student, [view.image for view in taught.views])
             proposals, losses = propose(student, seen, trusted)
             if any_box(trusted):
                 regions = draw_regions(student, seen, proposals, trusted)
-                classes, logs["teacher_minus_student"] = self.classify(taught, seen, regions)
+                classes, figures = self.classify(taught, seen, regions)
+                logs |= figures
                 terms |= losses | {"loss_classifier": classes}
             if any_box(placed):
                 terms["loss_box_reg"] = box_loss(student, seen, proposals, placed)
@@ -130,8 +134,8 @@ class SoftTeacher(DetectionTeacher):
             for own, found in zip(refined, taught.found, strict=True)
         ]
 
-    def classify(self, taught: Taught, seen: Seen, regions: Regions) -> tuple[Tensor, Tensor]:
-        """The class loss on regions of the strong views, and how much surer the teacher is of foreground.
+    def classify(self, taught: Taught, seen: Seen, regions: Regions) -> tuple[Tensor, dict[str, Figure]]:
+        """The class loss on regions of the strong views, and what the teacher says of them.
 
         Args:
             taught: what the teacher said, and of which views.
@@ -139,18 +143,23 @@ class SoftTeacher(DetectionTeacher):
             regions: of the strong views, with the class that each is to learn, 0 for background.
 
         Returns:
-            The loss; and the mean over regions of a pseudo box of the probability that the teacher gives its
-            class less the one that the student gives it, in [-1, 1]. Both are scalars.
+            The loss, a scalar; and two means: over regions of a pseudo box the probability that the teacher gives
+            its class less the one that the student gives it, in [-1, 1] (``teacher_minus_student``); and over regions of
+            background the probability of that by the teacher, in [0, 1] (``pseudo_boxes/reliability``, eq. 6).
         """
         logits, _ = score_regions(self.networks["a"], seen, regions.boxes)
         teacher, inside = self.reliability(taught, seen, regions)
         background = torch.where(inside, teacher[:, 0], 1.0)
-        weights = background_weights(background, regions.labels == 0)
+        empty = regions.labels == 0
+        weights = background_weights(background, empty)
         loss = weighted_classification(logits, regions.labels, weights)
         named = (regions.labels > 0) & inside
         rows = regions.labels[:, None]
         ahead = (teacher - logits.detach().float().softmax(1)).gather(1, rows)[:, 0]
-        return loss, (ahead * named).sum() / named.sum().clamp(min=1)
+        return loss, {
+            "teacher_minus_student": Share((ahead * named).sum(), named.sum()),
+            "pseudo_boxes/reliability": Share((background * empty).sum(), empty.sum()),
+        }
 
     @torch.no_grad()
     def reliability(
@@ -174,9 +183,3 @@ class SoftTeacher(DetectionTeacher):
         probs = logits.new_zeros(len(rows), logits.shape[1], dtype=torch.float32)
         probs[rows] = logits.float().softmax(1)
         return probs, rows
-
-
-def _share(kept: list[Tensor]) -> Tensor:
-    """Of all candidates, how many are kept."""
-    every = torch.cat(kept)
-    return every.sum() / max(1, len(every))

@@ -24,7 +24,7 @@ from coteach.methods.base import Step
 from coteach.methods.detection_base import targets_of
 from coteach.methods.detection_teacher import DetectionTeacher, DetectionTeacherConfig, Taught, any_box
 from coteach.models.detector import Target, draw_regions, propose, score_regions, see
-from coteach.types import Batch
+from coteach.types import Batch, Figure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ class UnbiasedTeacher(DetectionTeacher):
         self,
         taught: Taught,
         step: Step,  # noqa: ARG002 -- nothing is drawn here but by the network's stream
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor | float]]:
+    ) -> tuple[dict[str, Tensor], dict[str, Figure]]:
         """Objectness and classes from the trusted boxes."""
         targets = self.move(taught, [found.foreground for found in taught.found])
         zero = zero_of(self.networks["a"])

@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from coteach.files import remove_leftovers
 from coteach.rasters.build_passes import BuildPasses
 from coteach.rasters.check import check_rows
 from coteach.rasters.check_source import RowRules
 from coteach.rasters.embeddings import check_embeddings
-from coteach.rasters.failures import FAILURES
 from coteach.rasters.findings import Finding
-from coteach.rasters.manifest import MANIFEST, PATCHES, BuildReport, write_tables
+from coteach.rasters.manifest import BuildReport, write_tables
 from coteach.rasters.needs import Needs, most_needed
 from coteach.rasters.options import BuildOptions, check_workers
 from coteach.rasters.pool import Progress, check_scheduler, silent
@@ -172,10 +172,6 @@ def _check(
 
 def _prepare(folder: Path) -> None:
     """Make the folders, and clear away what a killed run left half-written."""
-    for name in (P_SOFT, W_CONF, f"{RECORDS}/{COUNTS}", RECORDS):
+    for name in ("", P_SOFT, W_CONF, f"{RECORDS}/{COUNTS}", RECORDS):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for partial_file in (folder / name).glob(".*.part"):
-            partial_file.unlink()
-    for table in (MANIFEST, PATCHES, FAILURES):
-        for partial_file in folder.glob(f".*{table}.*.part"):
-            partial_file.unlink()
+        remove_leftovers(folder / name)

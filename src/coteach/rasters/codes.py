@@ -16,6 +16,7 @@ from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 from coteach.labels.votes import NO_VOTE, check_num_classes
+from coteach.rasters.block_sums import BlockSums
 from coteach.rasters.dataset import opened, read_valid, translated
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.overlap import laid_over, no_overlap
@@ -146,6 +147,7 @@ class LabelMap:
         self._dataset = dataset
         self._image = image
         self._grid = Grid.of_dataset(dataset)
+        self._sums = BlockSums(path, dataset)
         self._meaning = meaning
         # GDAL forgets NoData where the file has a mask, too
         self._nodata = dataset.nodata
@@ -188,6 +190,7 @@ class LabelMap:
         self.reached += picked.size
 
     def _read(self, part: Window) -> Shaped[np.ndarray, "h w"]:
+        self._sums.check(part)
         values: Shaped[np.ndarray, "h w"] = self._dataset.read(1, window=part.for_gdal())
         return values
 

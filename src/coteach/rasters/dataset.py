@@ -6,21 +6,26 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from jaxtyping import Bool
 from rasterio._err import CPLE_BaseError
+from rasterio.env import ensure_env
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from coteach.errors import RasterError
+from coteach.rasters.vrt_parts import check_parts
 
 # a process reads few files at once; GDAL's own limit, a share of the memory, would be spent once a worker
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 256 << 20, "GDAL_TIFF_INTERNAL_MASK": True}
+_OF_THE_NETWORK = {"DAAS", "EEDA", "EEDAI", "HTTP", "PLMOSAIC", "STACIT", "STACTA", "WCS", "WMS", "WMTS"}
 _FILTERS = threading.RLock()
+_open = ensure_env(DatasetReader)  # rasterio.open takes one format only
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 
 
@@ -39,7 +44,7 @@ def open_raster(path: Path) -> DatasetReader:
     """Open a raster for reading by whoever closes it; reads are to be :func:`translated`.
 
     Raises:
-        RasterError: the file is missing, empty or no raster.
+        RasterError: the file is missing, empty or no raster, or a VRT that leads to no file.
     """
     with translated(str(path)):
         if not path.is_file():
@@ -48,7 +53,20 @@ def open_raster(path: Path) -> DatasetReader:
             raise RasterError(str(path), "is empty (0 bytes)", "copy or download it again")
         # an image to train on needs no place on earth; who needs one asks for it
         with without(NotGeoreferencedWarning):
-            return rasterio.open(path)
+            dataset = _open(str(path), driver=_local_drivers())
+        try:
+            check_parts(path, dataset)
+        except BaseException:
+            dataset.close()
+            raise
+        return dataset
+
+
+@cache
+def _local_drivers() -> list[str]:
+    """The formats that GDAL reads, without those whose files say where on the network the pixels are."""
+    with rasterio.Env() as environment:
+        return sorted(set(environment.drivers()) - _OF_THE_NETWORK)
 
 
 @contextmanager
@@ -62,11 +80,13 @@ def without(category: type[Warning]) -> Iterator[None]:
 def check_whole(dataset: DatasetReader) -> None:
     """Read the last pixel: of a file that was cut off it is missing, although the header may be there.
 
+    Of the last band only: it comes last in every order of bands, and a header may declare thousands of them.
+
     Raises:
         RasterError: it cannot be read.
     """
     with translated(dataset.name):
-        dataset.read(window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
+        dataset.read(dataset.count, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
 def read_valid(dataset: DatasetReader, window: Window | None = None) -> Bool[np.ndarray, "bands h w"]:

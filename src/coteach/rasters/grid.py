@@ -18,6 +18,7 @@ from coteach.errors import RasterError
 from coteach.rasters.dataset import opened
 from coteach.rasters.lookup import holding, pixels_at, pixels_under
 
+_FARTHEST = 1e12  # the earth's girth is 4e10 mm; NaN and infinity are not below this either
 _PARTS, _PART = 3, 16  # of a sample: how many along an axis, and their pixels
 
 
@@ -102,10 +103,12 @@ class Grid:
         if dataset.crs is None:
             remedy = "assign the one it was made in (gdal_edit.py -a_srs EPSG:…)"
             raise RasterError(dataset.name, "has no coordinate reference system (CRS)", remedy)
-        if dataset.transform.is_degenerate:
+        numbers = tuple(dataset.transform)[:6]
+        broken = "no place on earth" if not np.abs(numbers).max() < _FARTHEST else ""
+        if broken or dataset.transform.is_degenerate:
+            cause = f"has {broken or 'pixels without area'} (geotransform {', '.join(map('{:g}'.format, numbers))})"
             remedy = "assign the geotransform it was made with (gdal_edit.py -a_ullr …)"
-            numbers = ", ".join(f"{number:g}" for number in tuple(dataset.transform)[:6])
-            raise RasterError(dataset.name, f"has pixels without area (geotransform {numbers})", remedy)
+            raise RasterError(dataset.name, cause, remedy)
         return cls(dataset.crs, dataset.transform, dataset.height, dataset.width)
 
     def strips(self, pixels: int) -> Iterator[Window]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from jaxtyping import Bool
+from rasterio.io import DatasetReader
 
 from coteach.rasters.grid import Window
 
@@ -38,9 +39,18 @@ class PackedMask:
         """Make it the internal mask of a finished GeoTIFF."""
         with rasterio.open(path, "r+") as dataset:
             for window in self._as_cached():
-                byte = Window(window.row_off, window.col_off // 8, window.height, -(-window.width // 8))
-                valid = np.unpackbits(byte.cut(self._bits), axis=1, count=window.width).view(np.bool_)
-                dataset.write_mask(valid, window=window.for_gdal())
+                dataset.write_mask(self._part(window), window=window.for_gdal())
+
+    def is_of(self, dataset: DatasetReader) -> bool:
+        """Whether an open raster has this mask."""
+        return all(
+            np.array_equal(dataset.read_masks(1, window=window.for_gdal()) > 0, self._part(window))
+            for window in self._as_cached()
+        )
+
+    def _part(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        byte = Window(window.row_off, window.col_off // 8, window.height, -(-window.width // 8))
+        return np.unpackbits(byte.cut(self._bits), axis=1, count=window.width).view(np.bool_)
 
     def _as_cached(self) -> Iterator[Window]:
         """Rows of blocks, in the order in which GDAL's cache lists the blocks of a band."""

@@ -19,6 +19,7 @@ from coteach.rasters.read import read_opened
 
 Rule = Callable[[DatasetReader], object]
 
+_MOST = 10**11  # pixels of an image: 3000 km x 3000 km of 10 m
 _STRIP = 1 << 20  # pixels read at once
 
 
@@ -28,7 +29,8 @@ def image_rules(patch_size: int | None) -> tuple[Rule, ...]:
     Args:
         patch_size: side in pixels; None asks for no size.
     """
-    return (Grid.of_dataset, partial(check_size, patch_size=patch_size), check_whole, check_has_data)
+    size = partial(check_size, patch_size=patch_size)
+    return (Grid.of_dataset, check_extent, size, check_whole, check_has_data)
 
 
 def label_map_rules() -> tuple[Rule, ...]:
@@ -48,16 +50,27 @@ def checked_grid(dataset: DatasetReader, rules: Iterable[Rule]) -> Grid:
 
 
 def broken_rules(dataset: DatasetReader, rules: Sequence[Rule]) -> list[RasterError]:
-    """All that is wrong with a raster. Of one that cannot be read nothing more is found than that."""
+    """All that is wrong with a raster. Of one that cannot be read to its end nothing more is found than that."""
     broken = []
     for rule in rules:
         try:
             rule(dataset)
         except RasterError as error:
             broken.append(error)
-            if rule is check_whole:
+            if rule in (check_extent, check_whole):
                 break
     return broken
+
+
+def check_extent(dataset: DatasetReader) -> None:
+    """Refuse an image of a size that hardly anything but a damaged header declares.
+
+    Raises:
+        RasterError: it is larger.
+    """
+    if dataset.height * dataset.width > _MOST:
+        cause = f"declares {dataset.height} x {dataset.width} pixels, more than 10^11"
+        raise RasterError(dataset.name, cause, "copy it again if that is wrong, or cut it into tiles")
 
 
 def check_size(dataset: DatasetReader, patch_size: int | None) -> None:

@@ -16,10 +16,11 @@ from rasterio.io import DatasetWriter
 from rasterio.shutil import copy
 
 from coteach.errors import OptionError, RasterError
-from coteach.files import partial_path, whole_file
+from coteach.files import partial_path, room_for, whole_file
 from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason, without
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.packed_mask import PackedMask
+from coteach.rasters.written import check_written
 
 BLOCK = 256  # pixels; side of the tiles of a file
 
@@ -130,12 +131,21 @@ def raster_writer(
                 mask.write(partial)
             if layout.cog:
                 _to_cog(partial, layout)
+            check_written(partial, mask)
         partial.replace(path)
     except GDAL_ERRORS as error:
         remedy = "free space there, or choose a folder that can be written"
-        raise RasterError(str(path), f"cannot be written ({reason(error)})", remedy) from error
+        cause = f"cannot be written ({reason(error)}{_want_of_space(partial, layout)})"
+        raise RasterError(str(path), cause, remedy) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _want_of_space(partial: Path, layout: RasterLayout) -> str:
+    """What GDAL does not tell: whether the disk may have been full."""
+    grid, pixel = layout.grid, layout.bands * np.dtype(layout.dtype).itemsize
+    needed, room = grid.height * grid.width * pixel, room_for(partial) if partial.parent.exists() else 0
+    return f"; up to {needed:,} bytes are needed, there is room for {room:,}" if room < needed else ""
 
 
 def _created(path: Path, layout: RasterLayout) -> DatasetWriter:

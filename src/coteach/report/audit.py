@@ -105,7 +105,10 @@ class LabelAudit:
 
 
 def audit(
-    source: np.ndarray | str | os.PathLike[str] | Any, labels: Int[np.ndarray, " n"] | None = None
+    source: np.ndarray | str | os.PathLike[str] | Any,
+    labels: Int[np.ndarray, " n"] | None = None,
+    *,
+    out_of_fold: Float[np.ndarray, "n c"] | None = None,
 ) -> LabelAudit:
     """Say of each label how likely it is wrong.
 
@@ -113,9 +116,11 @@ def audit(
         source: the folder of a run on images, what :func:`coteach.fit` gave (with an ``output_dir``), or an array
             ``(N, C)`` of class probabilities, of any model; best are out-of-fold ones.
         labels: ``(N,)`` given classes, -1 for none, beside an array of probabilities; a run knows its own.
+        out_of_fold: beside a run: ``(N, C)`` class probabilities by networks that have not seen the item, such as those
+            of :func:`coteach.out_of_fold`; both are then averaged (docs/audit.md says what that gains).
 
     Raises:
-        InputError: labels are missing, or are given beside a run.
+        InputError: labels are missing, or are given beside a run; ``out_of_fold`` does not fit the run.
         TrainingError: the run has recorded no history.
 
     Example:
@@ -127,6 +132,8 @@ def audit(
     if isinstance(source, np.ndarray):
         if labels is None:
             raise InputError("labels", "are missing", "give one class an item beside the probabilities")
+        if out_of_fold is not None:
+            raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
         nothing = np.full(len(labels), np.nan)
         quality = label_quality(source, labels)
         followed = _followed(source, labels)
@@ -138,15 +145,24 @@ def audit(
     folder = source if isinstance(source, (str, os.PathLike)) else source.output_dir
     if folder is None:
         raise InputError("the fit", "was kept in no folder", "give coteach.fit an output_dir")
-    return audit_history(read_history(Path(folder)))
+    return audit_history(read_history(Path(folder)), out_of_fold)
 
 
-def audit_history(history: Mapping[str, np.ndarray]) -> LabelAudit:
-    """The audit of a history, see :class:`coteach.training.history.LabelHistory`."""
+def audit_history(
+    history: Mapping[str, np.ndarray], out_of_fold: Float[np.ndarray, "n c"] | None = None
+) -> LabelAudit:
+    """The audit of a history, see :class:`coteach.training.history.LabelHistory`; for the rest, see :func:`audit`."""
     seen = history["seen"]
     given = history["label"].astype(np.int64)
     labelled = np.where(given >= 0, 1.0, np.nan)
     probs = _mean(history["probs"], seen[..., None])
+    if out_of_fold is not None:
+        if out_of_fold.shape != probs.shape:
+            cause = f"are {out_of_fold.shape}, the history of the run is {probs.shape}"
+            raise InputError(
+                "out_of_fold", cause, "give probabilities of the images that the run was trained on"
+            )
+        probs = (probs + out_of_fold) / 2
     return LabelAudit(
         given=given,
         quality=label_quality(probs, given),

@@ -59,11 +59,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart that is ready to be drawn; x is the epoch.
+    """A chart that is ready to be drawn.
 
     Args:
         title: what is shown.
         note: what else is to be said; may be empty.
+        x_name: what x is.
         x_ticks: (x coordinate, text).
         y_ticks: (y coordinate, text).
         curves: the lines.
@@ -71,20 +72,29 @@ class Chart:
 
     title: str
     note: str
+    x_name: str
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
     curves: tuple[Curve, ...]
 
 
 def line_chart(
-    title: str, lines: Sequence[Line], *, y_range: tuple[float, float] | None = None, note: str = ""
+    title: str,
+    lines: Sequence[Line],
+    *,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+    x_name: str = "epoch",
+    note: str = "",
 ) -> Chart | None:
     """Lay out a chart.
 
     Args:
         title: what is shown.
         lines: those without a point are left out.
+        x_range: ends of the x axis; None goes by the data, in whole numbers.
         y_range: ends of the y axis; None goes by the data.
+        x_name: see ``Chart``.
         note: see ``Chart``.
 
     Returns:
@@ -95,16 +105,17 @@ def line_chart(
         return None
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points]
-    x_ends = _apart(min(xs), max(xs))
+    x_ends = x_range or _apart(min(xs), max(xs))
     y_ticks = nice_ticks(*(y_range or _apart(min(ys), max(ys))))
     y_ends = y_range or (y_ticks[0], y_ticks[-1])
-    x_ticks = [x for x in nice_ticks(*x_ends, count=6, whole=True) if x_ends[0] <= x <= x_ends[1]]
+    x_ticks = [x for x in nice_ticks(*x_ends, count=6, whole=x_range is None) if x_ends[0] <= x <= x_ends[1]]
     return Chart(
         title=title,
         note=note,
+        x_name=x_name,
         x_ticks=tuple((_place(x, x_ends, LEFT, RIGHT), f"{x:g}") for x in x_ticks),
         y_ticks=tuple((_place(y, y_ends, BOTTOM, TOP), tick_text(y, y_ticks)) for y in y_ticks),
-        curves=tuple(_curve(line, x_ends, y_ends) for line in lines),
+        curves=tuple(_curve(line, x_name, x_ends, y_ends) for line in lines),
     )
 
 
@@ -145,14 +156,14 @@ def is_pale(color: str) -> bool:
     return 1.05 / (luminance + 0.05) < 2
 
 
-def _curve(line: Line, x_ends: tuple[float, float], y_ends: tuple[float, float]) -> Curve:
+def _curve(line: Line, x_name: str, x_ends: tuple[float, float], y_ends: tuple[float, float]) -> Curve:
     places = [
         f"{_place(x, x_ends, LEFT, RIGHT):.1f} {_place(y, y_ends, BOTTOM, TOP):.1f}" for x, y in line.points
     ]
     every = math.ceil(len(places) / _MOST_MARKS)
     shape = MARKS[line.mark % len(MARKS)]
     marks = tuple(
-        Mark(f"M{places[i]}{shape}", f"{line.label}, epoch {line.points[i][0]:g}: {line.points[i][1]:.4g}")
+        Mark(f"M{places[i]}{shape}", f"{line.label}, {x_name} {line.points[i][0]:g}: {line.points[i][1]:.4g}")
         for i in range(len(places) - 1, -1, -every)
     )
     return Curve(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from coteach.report.charts import MARKS
 from coteach.report.figure_sets import MAPS, FigureSet
@@ -28,6 +28,21 @@ _COLORS = (
 )
 _DIGITS = 3
 _NOTHING = "-"
+
+
+@runtime_checkable
+class LoggedRun(Protocol):
+    """What has a name and a log."""
+
+    @property
+    def name(self) -> str:
+        """How it is called."""
+        ...
+
+    @property
+    def log(self) -> RunLog:
+        """Its figures by epoch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +70,17 @@ class MeasuredRun:
     @property
     def described(self) -> str:
         """Method and options in words."""
-        options = [
-            f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in self.method.items()
-            if key != "name"
-        ]
-        return ", ".join([str(self.method.get("name", "")), *options])
+        return described(self.method)
+
+
+def described(method: Mapping[str, Any]) -> str:
+    """A method and its options in words."""
+    options = [
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in method.items()
+        if key != "name"
+    ]
+    return ", ".join([str(method.get("name", "")), *options])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +117,7 @@ def comparison(
         columns[f"{figure_set.by_class} {name}"] = (
             lambda a, code=code: float(figure_set.of_class(a)[code])  # type: ignore[misc]  # bound per class
         )
-    marked = [_marked([figure(run.accuracy) for run in runs]) for figure in columns.values()]
+    marked = [marked_cells([figure(run.accuracy) for run in runs]) for figure in columns.values()]
     cells = [
         [*figures, Cell(str(run.log.num_epochs or _NOTHING)), Cell(seconds_text(run.state.get("seconds")))]
         for run, *figures in zip(runs, *marked, strict=True)
@@ -148,7 +168,8 @@ def seconds_text(seconds: float | None) -> str:
     return f"{hours} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
 
 
-def _marked(values: Sequence[float]) -> list[Cell]:
+def marked_cells(values: Sequence[float]) -> list[Cell]:
+    """A column of figures; the highest as it is shown is marked, of a single run none."""
     known = [value for value in values if not math.isnan(value)]
     best = figure_text(max(known)) if known and len(values) > 1 else None
     return [Cell(text, text == best) for text in map(figure_text, values)]

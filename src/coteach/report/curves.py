@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from coteach.legend import Legend
 from coteach.report.charts import Chart, Line, line_chart
-from coteach.report.comparison import MeasuredRun, RunStyle
+from coteach.report.comparison import LoggedRun, MeasuredRun, RunStyle
 from coteach.report.figure_sets import MAPS, FigureSet
 
 _SHARE = (0.0, 1.0)
+_NETWORKS = ("a", "b")  # of methods that select
 
 
 def run_charts(runs: Sequence[MeasuredRun], figure_set: FigureSet = MAPS) -> list[Chart]:
@@ -21,26 +22,33 @@ def run_charts(runs: Sequence[MeasuredRun], figure_set: FigureSet = MAPS) -> lis
     """
     two = "The loss of a method with two networks is the sum of both." if _mixed(runs) else ""
     charts = [
-        line_chart("Training loss", _lines(runs, "train/loss_epoch"), note=two),
+        line_chart("Training loss", run_lines(runs, "train/loss_epoch"), note=two),
         line_chart(
-            "Validation loss", _lines(runs, "val/loss"), note="Weighted by W_conf where a run uses it."
+            "Validation loss", run_lines(runs, "val/loss"), note="Weighted by W_conf where a run uses it."
         ),
         line_chart(
             f"Validation {figure_set.leading}",
-            _lines(runs, f"val/{next(iter(figure_set.columns))}"),
+            run_lines(runs, f"val/{next(iter(figure_set.columns))}"),
             note="Against the labels of the validation set.",
         ),
         line_chart(
             "Retention and forget rate",
-            _lines(runs, "train/retention_rate") + _lines(runs, "train/forget_rate", dashed=True),
+            run_lines(runs, "train/retention_rate") + run_lines(runs, "train/forget_rate", dashed=True),
             y_range=_SHARE,
             note="Solid: share of the items that the curriculum admits. Dashed: share of them that is forgotten.",
         ),
         line_chart(
             "Agreement and overlap",
-            _lines(runs, "train/agreement") + _lines(runs, "train/selection_overlap", dashed=True),
+            run_lines(runs, "train/agreement") + run_lines(runs, "train/selection_overlap", dashed=True),
             y_range=_SHARE,
             note="Solid: items to which both networks give the same class. Dashed: items selected by both, of those selected by either.",
+        ),
+        line_chart(
+            "Label precision of the selection",
+            [line for n in _NETWORKS for line in run_lines(runs, f"train/label_precision/{n}")]
+            + [line for n in _NETWORKS for line in run_lines(runs, f"train/label_recall/{n}", dashed=True)],
+            y_range=_SHARE,
+            note="Solid: right labels among those that a network selects. Dashed: selected ones among those that are right.",
         ),
     ]
     return [chart for chart in charts if chart is not None]
@@ -64,7 +72,8 @@ def selection_charts(runs: Sequence[MeasuredRun], legend: Legend) -> list[Chart]
     return charts
 
 
-def _lines(runs: Sequence[MeasuredRun], figure: str, *, dashed: bool = False) -> list[Line]:
+def run_lines(runs: Sequence[LoggedRun], figure: str, *, dashed: bool = False) -> list[Line]:
+    """A figure of the log as a line for each run."""
     styles = [RunStyle.of(index) for index in range(len(runs))]
     return [
         Line(f"{run.name}, {figure}", style.color, run.log.points(figure), style.mark, dashed)

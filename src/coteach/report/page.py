@@ -69,6 +69,8 @@ def render(report: Report) -> str:
             classes=list(zip(report.legend.names, report.legend.hex_colors(), strict=True)),
             charts=run_charts(report.runs, report.figure_set),
             selection=selection_charts(report.runs, report.legend),
+            linked=True,
+            explained=report.figure_set.explained,
             frame=chart_frame,
             ramp=RAMP,
             right="#{:02x}{:02x}{:02x}".format(*RIGHT),

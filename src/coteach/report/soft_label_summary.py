@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from coteach.errors import CoteachError
-from coteach.files import write_text
+from coteach.files import remove_leftovers, write_text
 from coteach.labels.fusion import Fusion
 from coteach.labels.patterns import PatternCounts
 from coteach.legend import Legend
@@ -91,6 +91,8 @@ def _pictures(
     remove_others(folder, [tile.tile_id for tile, _ in ranked[most:]])
     if ranked and most:
         folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir():
+        remove_leftovers(folder)
 
     def look(place: int) -> Look:
         tile, figures = ranked[place]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from coteach.report.box_accuracy import BoxAccuracy, distinct
 from coteach.report.metrics import Accuracy
 
 
@@ -47,6 +49,21 @@ def print_image_accuracy(
         f"kappa {accuracy.kappa:.4f}   ({accuracy.confusion.sum()} images)"
     )
     _print_classes(accuracy, "recall", accuracy.recall, class_names)
+
+
+def print_box_accuracy(accuracy: BoxAccuracy, class_names: Sequence[str], title: str) -> None:
+    """Print average precision over all classes and of each one."""
+    counts = f"({accuracy.images} images, {accuracy.boxes.sum()} boxes)"
+    shown = "   ".join(f"{name} {accuracy.overall[name]:.4f}" for name in ("AP", "AP50", "AP75"))
+    Console().print(f"[bold]{title}[/bold]   {shown}   {counts}", soft_wrap=True)
+    table = Table("class", "boxes", *accuracy.overall, title="AP: mean over IoU 0.50 to 0.95; -: no such box")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = zip(distinct(class_names), accuracy.boxes, accuracy.by_class(), strict=True)
+    for name, count, figures in (("all", accuracy.boxes.sum(), accuracy.overall), *rows):
+        cells = ("-" if np.isnan(value) else f"{value:.4f}" for value in figures.values())
+        table.add_row(name, str(count), *cells)
+    _print_whole(table)
 
 
 def print_rows(rows: Sequence[Mapping[str, str]], title: str) -> None:

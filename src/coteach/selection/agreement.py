@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from coteach.selection.whole_batch import mean_over_processes
+
 Agreement = Literal["agree", "disagree"]
 
 
@@ -16,6 +18,8 @@ def restrict_to(
     labels_a: Int[Tensor, "*items"],
     labels_b: Int[Tensor, "*items"],
     eligible: Bool[Tensor, "*items"] | None = None,
+    *,
+    sync: bool = False,
 ) -> Bool[Tensor, "*items"]:
     """The eligible items on which two networks agree, or disagree; all eligible ones if there is none.
 
@@ -28,6 +32,7 @@ def restrict_to(
         labels_a: the class that network A predicts, any shape.
         labels_b: the class that network B predicts.
         eligible: bool; None means all.
+        sync: "none" is said of all processes together (DDP).
 
     Returns:
         Bool, shaped like the labels; to be given to ``select_small_loss`` as ``eligible``.
@@ -37,4 +42,5 @@ def restrict_to(
     if eligible is None:
         eligible = torch.ones_like(wanted)
     wanted = wanted & eligible
-    return torch.where(wanted.any(), wanted, eligible)
+    found = mean_over_processes(wanted.sum()) > 0 if sync else wanted.any()
+    return torch.where(found, wanted, eligible)

@@ -81,6 +81,7 @@ class ForgetRate(nn.Module):
         balanced: bool,
         seed: int,
         step: int,
+        sync: bool = False,
     ) -> Selection:
         """Keep the items of smallest loss, ``1 - R(e)`` of them.
 
@@ -92,13 +93,18 @@ class ForgetRate(nn.Module):
             balanced: keep the share of each class by itself.
             seed: seed of the run, for ties.
             step: counter of the batch, for ties.
+            sync: rank the items of all processes together (DDP).
         """
-        if balanced:
-            rate, groups = self.by_class(epoch, losses.device), len(self.ends)
-            return select_small_loss(
-                losses, rate, group=label, num_groups=groups, eligible=eligible, seed=seed, step=step
-            )
-        return select_small_loss(losses, self.overall(epoch), eligible=eligible, seed=seed, step=step)
+        return select_small_loss(
+            losses,
+            self.by_class(epoch, losses.device) if balanced else self.overall(epoch),
+            group=label if balanced else None,
+            num_groups=len(self.ends) if balanced else None,
+            eligible=eligible,
+            seed=seed,
+            step=step,
+            sync=sync,
+        )
 
 
 def check_forgetting(end: ForgetEnd, e_warm: float, *, balanced: bool) -> None:

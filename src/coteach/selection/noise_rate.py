@@ -63,7 +63,7 @@ class NoiseRate(nn.Module):
         seed: int = 0,
         step: int = 0,
     ) -> None:
-        """Remember the losses of a batch; the host does not wait for the device.
+        """Remember the losses of a batch; with one process the host does not wait for the device.
 
         Args:
             losses: plain losses, any shape; of two networks, their mean.
@@ -78,6 +78,7 @@ class NoiseRate(nn.Module):
             drawn = torch.arange(self.per_batch, device=flat.device)
             drawn = tie_order(drawn, seed, step) % len(flat)
             flat, codes = flat[drawn], codes[drawn]
+        (flat, codes), _ = gather_items(flat, codes)  # buffers are the same in all processes
         place = (self.seen + torch.arange(len(flat), device=flat.device)) % len(self.losses)
         self.losses[place] = flat
         self.labels[place] = codes
@@ -94,10 +95,9 @@ class NoiseRate(nn.Module):
         if int(self.epoch) == epoch:
             return
         self.epoch.fill_(epoch)
-        (losses, labels), _ = gather_items(self.losses, self.labels)
-        known = ~losses.isnan()
+        known = ~self.losses.isnan()
         if int(known.sum()) >= _LEAST:
-            self._estimate(losses[known], labels[known])
+            self._estimate(self.losses[known], self.labels[known])
         self.losses.fill_(torch.nan)
         self.seen.zero_()
 

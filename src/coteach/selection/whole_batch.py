@@ -13,16 +13,16 @@ def is_shared() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def gather_items(*items: Shaped[Tensor, " n"]) -> tuple[list[Shaped[Tensor, " total"]], slice]:
+def gather_items(*items: Shaped[Tensor, "n ..."]) -> tuple[list[Shaped[Tensor, "total ..."]], slice]:
     """The items of all processes in order of their ranks, and where this one's are.
 
     The processes may have differently many items; how many they have is exchanged first, for which the host waits.
 
     Args:
-        *items: vectors ``(n,)`` of one length.
+        *items: vectors ``(n,)``, or rows ``(n, ...)``, of one length.
 
     Returns:
-        Vectors ``(total,)``, and the slice of them that this process gave.
+        The same ``(total, ...)``, and the slice of them that this process gave.
     """
     if not is_shared():
         return list(items), slice(0, len(items[0]))
@@ -36,11 +36,20 @@ def gather_items(*items: Shaped[Tensor, " n"]) -> tuple[list[Shaped[Tensor, " to
 
 
 def _gather(vector: Tensor, counts: list[int]) -> Tensor:
-    padded = vector.new_zeros(max(counts))
+    padded = vector.new_zeros(max(counts), *vector.shape[1:])
     padded[: len(vector)] = vector
     parts = [torch.empty_like(padded) for _ in counts]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def max_over_processes(values: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
+    """The largest of what all processes have, entry by entry; any shape and dtype, the same in all of them."""
+    if not is_shared():
+        return values
+    largest = values.clone()
+    dist.all_reduce(largest, dist.ReduceOp.MAX)
+    return largest
 
 
 def mean_over_processes(value: Tensor) -> Tensor:

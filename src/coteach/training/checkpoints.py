@@ -21,8 +21,11 @@ def checkpoint_path(run_dir: Path, which: str) -> Path:
     """File of the ``best`` or ``last`` checkpoint of a run, or ``which`` itself if it is a file.
 
     Raises:
-        TrainingError: there is no such checkpoint.
+        TrainingError: there is no such checkpoint, or it is another program's.
     """
+    if which.endswith(".pth"):
+        cause = "weights of mmdetection and other programs are not supported: other layers under other names"
+        raise TrainingError(which, cause, "give best, last or a .ckpt file that coteach train wrote")
     path = Path(which) if which.endswith(".ckpt") else run_dir / FOLDER / f"{which}.ckpt"
     if not path.is_file():
         raise TrainingError(
@@ -80,8 +83,13 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint whole or not at all."""
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(file) as partial:
-            torch.save(checkpoint, partial)
+        with whole_file(file) as partial, partial.open("wb") as stream:
+            try:
+                torch.save(checkpoint, stream)
+            except (
+                RuntimeError
+            ) as error:  # torch's own, about an archive's positions, hides what the disk said
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 class KeptCheckpoint(ModelCheckpoint):

@@ -43,6 +43,7 @@ def predict_images(
     method: Method,
     dataset: ImageSet,
     *,
+    items: Int64[np.ndarray, " n"] | None = None,
     batch_size: int = _BATCH,
     advance: Callable[[int], None] = _silent,
 ) -> ImagePredictions:
@@ -51,17 +52,19 @@ def predict_images(
     Args:
         method: trained; it is put into evaluation mode.
         dataset: images and labels.
+        items: ``(N,)`` positions of those that are predicted; None predicts all.
         batch_size: images at once.
         advance: called with the number of images that are done.
     """
     device = next(method.parameters()).device
     method.eval()
     probs = []
-    for start in range(0, len(dataset), batch_size):
-        images = [dataset.plain(i)["image"] for i in range(start, min(start + batch_size, len(dataset)))]
+    chosen = np.arange(len(dataset)) if items is None else items
+    for start in range(0, len(chosen), batch_size):
+        images = [dataset.plain(i)["image"] for i in chosen[start : start + batch_size].tolist()]
         with torch.inference_mode():
             probs.append(method.predict(torch.stack(images).to(device)).float().cpu().numpy())
         advance(len(images))
     labels = dataset.labels.hard().copy()
     labels[list(dataset.skipped)] = -1
-    return ImagePredictions(np.concatenate(probs), labels)
+    return ImagePredictions(np.concatenate(probs), labels[chosen])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -19,16 +20,17 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from coteach.data.keyed import stable_seed
-from coteach.errors import TrainingError
 from coteach.methods.base import Method, Step
+from coteach.methods.label_method import LabelMethod
 from coteach.training.early_stop import has_stopped
 from coteach.training.epoch_data import EpochData
 from coteach.training.epoch_means import EpochMeans
+from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
 from coteach.training.streams import LoaderOptions, StreamLoader, first_samples, move_batch, own_samples
-from coteach.training.watch import NetworkWatch
+from coteach.training.watches import watch_of
 from coteach.types import Batch, LossTerms
 
 OptimizerFactory = Callable[[Iterable[Tensor]], Optimizer]
@@ -48,6 +50,7 @@ class MethodModule(L.LightningModule):
         task: what checkpoints say of the data: ``num_bands``, ``num_items``, ``num_classes``.
         seed: seed of the run.
         seconds: for how long earlier sessions have trained, up to the checkpoint that is gone on from.
+        bad_batch_file: written where a loss is no number, see ``LossGuard``.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class MethodModule(L.LightningModule):
         task: Mapping[str, int | None],
         seed: int,
         seconds: float = 0.0,
+        bad_batch_file: Path | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,8 +83,9 @@ class MethodModule(L.LightningModule):
         self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
         self._means = EpochMeans()
         self.stepper = Stepper(options)
+        self.guard = LossGuard(bad_batch_file)
         self.val_metrics = metrics
-        self.watch = NetworkWatch(method)
+        self.watch = watch_of(method)
 
     @property
     def seconds(self) -> float:
@@ -135,7 +140,10 @@ class MethodModule(L.LightningModule):
         with self.stepper.autocast(self.device):
             terms = self.method.losses(batches, step)
             loss = terms.total()
-        self._refuse_nonfinite(loss, batches)
+        self.guard.note(terms, batches, epoch=self.current_epoch, index=self.batches_seen)
+        if self._is_last(batch_idx):
+            self.guard.look()
+        self.watch.learned(terms.logs)
         self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
         if (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx):
             self._step_optimizers()
@@ -161,17 +169,6 @@ class MethodModule(L.LightningModule):
     def _is_last(self, batch_idx: int) -> bool:
         assert self.data.streams is not None
         return batch_idx + 1 == len(self.data.streams)
-
-    def _refuse_nonfinite(self, loss: Tensor, batches: Mapping[str, Batch]) -> None:
-        # Reading the loss waits for an accelerator: there it is looked at now and then only.
-        due = self.device.type == "cpu" or self.batches_seen % self.options.log_every_n_steps == 0
-        if due and not torch.isfinite(loss):
-            ids = {name: batch.ids.tolist() for name, batch in batches.items()}
-            raise TrainingError(
-                f"epoch {self.current_epoch}, batch {self.batches_seen}",
-                f"the loss is {loss.item()} (items {ids})",
-                "lower the learning rate or look at these items; the last checkpoint is kept",
-            )
 
     def _step_optimizers(self) -> None:
         networks = [self.method.networks[name] for name in self.method.trained]
@@ -207,7 +204,7 @@ class MethodModule(L.LightningModule):
         batch = first_samples(batch, own)
         with self.stepper.autocast(self.device):
             prediction = self.method.predict(batch.inputs)
-            self.watch.look(batch, batch_idx)
+            self.watch.look(batch, batch_idx, prediction)
         self.method.update_metrics(self.val_metrics, prediction, batch)
         self._log_validation(
             self.method.validation_loss(prediction, batch), self.method.validation_weight(batch)
@@ -232,6 +229,7 @@ class MethodModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What Lightning does not know of."""
+        self.guard.look_at_weights({name: self.method.networks[name] for name in self.method.trained})
         within = not self.trainer.is_last_batch
         checkpoint["coteach"] = {
             "epochs": self.current_epoch + (not within),
@@ -265,6 +263,9 @@ class MethodModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Put back the gradients of a group of batches that was interrupted."""
+        # Detectors wait for an accelerator anyway, and fail in their own ways on boxes that are no numbers.
+        if self.device.type != "cpu" and isinstance(self.method, LabelMethod):
+            self.guard.every = self.options.log_every_n_steps
         parameters = dict(self.method.named_parameters())
         for name, gradient in self._gradients.items():
             parameters[name].grad = gradient.to(parameters[name].device)

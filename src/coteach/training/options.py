@@ -55,7 +55,8 @@ class TrainerOptions:
         monitor_mode: whether the best is the ``min`` or the ``max``; None goes by the figure: ``min`` for the loss.
         early_stop_patience: end the run after this many validations in a row that do not better ``monitor``; None never.
         early_stop_min_delta: what counts as better, >= 0.
-        log_images: samples of the validation set drawn into the TensorBoard log, with label and prediction; 0 for none.
+        log_images: samples of the validation set drawn into the TensorBoard log, with label and prediction; of a teacher
+            of boxes also unlabelled images with its boxes, there and in the run's ``pseudo_boxes`` folder; 0 for none.
         record_history: sum up over the epochs what the networks think of each training image, for ``coteach audit``;
             None does so where the items are images, of which it needs less than 200 MB, and one process trains.
         deterministic: refuse operations that give other numbers from run to run.

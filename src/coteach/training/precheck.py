@@ -12,7 +12,7 @@ from coteach.errors import ConfigError
 from coteach.training.run import TrainingRun
 
 # What methods call the epochs over which something rises or is held back.
-_WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up")
+_WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up", "warm_epochs", "agree_epochs")
 
 
 def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:

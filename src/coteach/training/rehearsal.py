@@ -114,6 +114,35 @@ def _from_scores(
     return None
 
 
+def find_box_misfit(
+    predict: Callable[[list[Tensor]], Any], images: list[Tensor], num_classes: int
+) -> Misfit | None:
+    """Why a detector cannot find boxes in images; None if it can.
+
+    Args:
+        predict: the method's prediction; called once, without gradient.
+        images: ``(bands, H, W)`` each.
+        num_classes: ``C``, without the background; labels are 1 to ``C``.
+    """
+    bands = images[0].shape[0]
+    try:
+        with torch.no_grad():
+            found = predict(images)
+    except CoteachError:
+        raise
+    except Exception as error:  # noqa: BLE001 -- networks come from anywhere
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Misfit(cause=f"cannot take images of {bands} bands: {line}")
+    needed = {"boxes", "labels", "scores"}
+    if not isinstance(found, list) or not all(isinstance(one, dict) and needed <= set(one) for one in found):
+        return Misfit(cause="does not give boxes, labels and scores of each image", about="answer")
+    highest = max((int(one["labels"].max()) for one in found if len(one["labels"])), default=0)
+    if highest > num_classes:
+        cause = f"finds class {highest}, num_classes is {num_classes}"
+        return Misfit(cause=cause, about="classes", has=highest, needs=num_classes)
+    return None
+
+
 def _answer(extent: Sequence[int]) -> str:
     return f"maps of {_extent(extent)}" if extent else "one answer an image"
 

@@ -8,24 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torchmetrics import Metric
 
 from coteach.errors import TrainingError
-from coteach.files import write_text
+from coteach.files import remove_leftovers, write_text
 from coteach.legend import Legend
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
+from coteach.methods.detection_teacher import DetectionTeacher
 from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import FOLDER, load_checkpoint
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.history import HISTORY_FILE, HistoryRecording
+from coteach.training.interrupts import heeding_interrupts
+from coteach.training.loss_guard import BAD_BATCH_FILE
 from coteach.training.module import MethodModule, OptimizerFactory
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.panels import ImagePanels
 from coteach.training.quiet import quiet_lightning
+from coteach.training.selection_truth import SelectionTruth
 from coteach.training.state import read_state, refuse_another, write_state
 from coteach.training.streams import LoaderOptions
+from coteach.training.teacher_panels import TeacherPanels
 from coteach.training.trainer import make_trainer
 
 
@@ -120,16 +126,16 @@ def train(run: TrainingRun) -> Path:
         )
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
-        trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+            (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start
+        with heeding_interrupts():
+            trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})
     return last
 
 
 def _listeners(run: TrainingRun) -> list[Callback]:
-    """Pictures of the validation set, and the history of the labels."""
+    """Pictures of the validation set and of pseudo boxes, the history of the labels, and what of the selected ones is right."""
     listeners: list[Callback] = []
     if "val" in run.datasets and run.options.log_images > 0:
         legend = run.legend or Legend.of(run.num_classes)
@@ -140,6 +146,17 @@ def _listeners(run: TrainingRun) -> list[Callback]:
                 run.method, run.task, wanted=run.options.record_history, file=run.output_dir / HISTORY_FILE
             )
         )
+    if (
+        isinstance(run.method, DetectionTeacher)
+        and "unlabelled" in run.datasets
+        and run.options.log_images > 0
+    ):
+        unlabelled = run.datasets["unlabelled"]
+        listeners.append(TeacherPanels(run.method, unlabelled, run.output_dir, run.options.log_images))
+    right = getattr(run.datasets["train"], "right_labels", None)
+    if isinstance(run.method, LabelMethod) and right is not None:
+        known = torch.as_tensor(right, dtype=torch.int8)
+        listeners.append(SelectionTruth(run.method, known, run.task.num_items))
     return listeners
 
 
@@ -154,6 +171,7 @@ def _module(run: TrainingRun, seconds: float) -> MethodModule:
         options=run.options,
         task=_task_facts(run),
         seed=run.seed,
+        bad_batch_file=run.output_dir / BAD_BATCH_FILE,
         seconds=seconds,
     )
 
@@ -181,6 +199,9 @@ def _claim(run: TrainingRun, state: Mapping[str, Any]) -> None:
     made = [folder for folder in (run.output_dir, *run.output_dir.parents) if not folder.exists()]
     try:
         run.output_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (run.output_dir, run.output_dir / FOLDER):
+            if folder.is_dir():
+                remove_leftovers(folder)
         _write_files(run)
         write_state(run.output_dir, state)
     except OSError as error:

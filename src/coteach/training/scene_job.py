@@ -133,21 +133,23 @@ def _prepare(folder: Path) -> None:
 
 
 @contextmanager
-def noted(scene_id: str, path: Path, failures: dict[str, str]) -> Iterator[None]:
+def noted(
+    scene_id: str, path: Path, failures: dict[str, str], *, smaller: str = "try a smaller --window"
+) -> Iterator[None]:
     """Note what is wrong with a scene; the next one follows.
 
     Args:
         scene_id: of the scene.
         path: its image.
         failures: gets id -> error.
+        smaller: what helps where memory is short.
     """
     try:
         yield
     except CoteachError as error:
         failures[scene_id] = str(error)
     except MemoryError:
-        remedy = "try a smaller --window"
-        failures[scene_id] = str(RasterError(str(path), "does not fit into memory", remedy))
+        failures[scene_id] = str(RasterError(str(path), "does not fit into memory", smaller))
     except OSError as error:
         remedy = "free space there, or choose a folder that can be written"
         failures[scene_id] = str(RasterError(str(path), f"cannot be kept ({error})", remedy))

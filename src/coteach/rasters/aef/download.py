@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from coteach.errors import OptionError
-from coteach.rasters.aef.files import Output, relevant, remove_leftovers
+from coteach.files import remove_leftovers
+from coteach.rasters.aef.files import RECORDS, Output, relevant
 from coteach.rasters.aef.jobs import Job, Outcome, run_jobs
 from coteach.rasters.aef.requests import FIRST_YEAR, Request, read_requests
 from coteach.rasters.aef.retry import Retry
@@ -104,8 +105,9 @@ def download_embeddings(
         read_table(table), by_uri=options.source == "gcs", endpoint=options.gcs_endpoint, year=options.year
     )
     with writable(output_dir):
-        output_dir.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(output_dir)
+        for folder in (output_dir, output_dir / RECORDS):
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder)
     outputs = {row.tile_id: _output(row, output_dir, options) for row in rows if isinstance(row, Request)}
     there = [tile_id for tile_id, output in outputs.items() if output.kept() is not None]
     wanted = {

@@ -1,9 +1,7 @@
-"""The folder of the outputs: what is there already, and what a killed run has left."""
+"""The folder of the outputs: what is there already."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,7 @@ from coteach.errors import OptionError
 from coteach.files import whole_file
 from coteach.rasters.fingerprint import read_record, stamps, write_record
 
-_RECORDS = "fingerprints"
-_PARTIAL = re.compile(r"\..+\.(?:tif|npy)\.(\d+)\.part")
+RECORDS = "fingerprints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Output:
 
     @property
     def _record(self) -> Path:
-        return self.path.parent / _RECORDS / f"{self.path.name}.json"
+        return self.path.parent / RECORDS / f"{self.path.name}.json"
 
     def _all(self) -> dict[str, Any]:
         return {**self.made_of, "image": None if self.image is None else stamps([self.image])}
@@ -62,27 +59,6 @@ def write_vector(path: Path, vector: Float32[np.ndarray, " b"]) -> None:
         if not np.array_equal(np.load(partial, allow_pickle=False), vector):
             cause = f"{path.name} was not written as it should be"
             raise OptionError(f"output_dir {path.parent}", cause, "check the disk, and run it again")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of runs that were killed; those of runs that go on stay."""
-    for file in folder.iterdir():
-        found = _PARTIAL.fullmatch(file.name)
-        if found and not _runs(int(found[1])):
-            file.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    """Whether a process goes on; where that cannot be asked, as on Windows, it may."""
-    if os.name != "posix":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def relevant(paths: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""``coteach audit`` of the labels of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coteach.cli.output import detail, say, warn
+from coteach.cli.progress import shows_progress, track
+from coteach.errors import InputError
+
+if TYPE_CHECKING:
+    from coteach.cli.config import RunConfig
+    from coteach.cli.targets import TargetResolver
+    from coteach.report.audit import LabelAudit
+    from coteach.report.audit_page import Suspect
+    from coteach.training.out_of_fold import OutOfFold
+
+_TABLE = "labels.csv"
+_PAGE = "audit.html"
+_SUMMARY = "audit.json"
+
+
+def audit_images(
+    run_dir: Path, folder: Path, top: int, allow_target: tuple[str, ...], *, folds: int | None
+) -> None:
+    """Audit the labels that a run was trained on.
+
+    Args:
+        run_dir: the run.
+        folder: where table, page and figures go.
+        top: pictures in the gallery.
+        allow_target: packages that configurations may name too.
+        folds: train as many times as the run was, each without one fold, for probabilities out of fold; None does not.
+
+    Raises:
+        InputError: the training set is another one than that of the run.
+    """
+    from coteach.cli.legends import legend_of
+    from coteach.cli.runs import config_of
+    from coteach.cli.targets import TargetResolver
+    from coteach.files import write_json
+    from coteach.report.audit import audit
+
+    resolver = TargetResolver(allow_target)
+    found = audit(run_dir)
+    config = config_of(run_dir)
+    dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
+    _check_same(dataset, found, run_dir)
+    if folds is not None:
+        outside = _out_of_fold(config, resolver, folds, folder)
+        found = audit(run_dir, out_of_fold=outside.probs)
+    names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
+    found.write(folder / _TABLE, names, paths)
+    write_json(folder / _SUMMARY, found.summary(names) | {"folds": folds})
+    facts = [("method", str(config.method.get("name", "")))]
+    facts += [] if folds is None else [("out of fold", f"{folds} folds")]
+    _write_page(folder, run_dir, found, names, _gallery(dataset, found, top, paths), facts, folds)
+    say(
+        f"{found.noise_rate:.1%} of {len(found.ranked())} labels are probably wrong; the first of {_TABLE} the most"
+    )
+    if found.caution:
+        warn(found.caution)
+    say(f"written: {folder / _PAGE}")
+
+
+def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder: Path) -> OutOfFold:
+    """Train what is not trained yet, in ``folder/folds``."""
+    from coteach.cli.devices import device_named
+    from coteach.cli.runs import build_run
+    from coteach.training.out_of_fold import predict_out_of_fold, train_like
+
+    run = build_run(config, resolver, progress=shows_progress())
+    train_fold = train_like(run, device_named("auto"))
+    return predict_out_of_fold(
+        run.datasets["train"],
+        folds,
+        train_fold,
+        seed=run.seed,
+        folder=folder / "folds",
+        begin=lambda fold: detail(f"fold {fold + 1} of {folds}"),
+    )
+
+
+def _write_page(
+    folder: Path,
+    run_dir: Path,
+    found: LabelAudit,
+    names: list[str],
+    suspects: list[Suspect],
+    facts: list[tuple[str, str]],
+    folds: int | None,
+) -> None:
+    from coteach.files import write_text
+    from coteach.report.audit_page import AuditPage, render_audit
+    from coteach.report.templating import count_text
+
+    page = AuditPage(
+        title=f"Labels of {run_dir.resolve().name}",
+        audit=found,
+        names=names,
+        suspects=suspects,
+        facts=[
+            ("labels", count_text(len(found.ranked()))),
+            ("probably wrong", count_text(round(found.noise_rate * len(found.ranked())))),
+            ("networks agree with", f"{found.followed:.0%} of the labels"),
+            *facts,
+        ],
+        table=_TABLE,
+        command=click.get_current_context().command_path
+        + f" {run_dir}"
+        + ("" if folds is None else f" --folds {folds}"),
+    )
+    write_text(folder / _PAGE, render_audit(page))
+
+
+def _check_same(dataset: Any, found: LabelAudit, run_dir: Path) -> None:
+    """Refuse to show other images than those the history is of.
+
+    Raises:
+        InputError: the training set has become another one.
+    """
+    if len(dataset) != len(found.given):
+        cause = f"has {len(dataset)} images, the history of {run_dir} has {len(found.given)}"
+        raise InputError("train_dataset", cause, "restore the data that the run was trained on")
+
+
+def _gallery(dataset: Any, found: LabelAudit, top: int, paths: dict[int, str]) -> list[Suspect]:
+    from coteach.report.audit_page import Suspect, suspect
+
+    chosen = found.ranked()[:top].tolist()
+    shown = []
+    with track(len(chosen), "pictures") as advance:
+        for item in chosen:
+            path = paths.get(item, "")
+            try:
+                shown.append(suspect(item, dataset.plain(item)["image"].numpy(), path))
+            except InputError as error:  # a picture that is gone is worth no failure
+                shown.append(Suspect(item, path, "", error.cause))
+            advance()
+    return shown

@@ -1,0 +1,116 @@
+"""Class probabilities of each training image by networks that have not seen it (cross-validation)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+
+from coteach.data.folds import ImageSubset, draw_folds
+from coteach.data.image_set import ImageSet
+from coteach.errors import InputError
+from coteach.files import whole_file
+from coteach.methods.label_method import LabelMethod
+from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
+from coteach.training.image_inference import predict_images
+from coteach.training.run import TrainingRun, train
+
+FILE = "out_of_fold.npz"
+TrainFold = Callable[[ImageSubset, Path], LabelMethod]  # what to learn from, folder -> the trained method
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Of ``N`` images.
+
+    Args:
+        probs: ``(N, C)`` float32, class probabilities by networks trained on the other folds.
+        labels: ``(N,)`` int64, the given class; -1 for images without one and for those that could not be read.
+        fold: ``(N,)`` int64, in which fold each image is.
+    """
+
+    probs: Float32[np.ndarray, "n c"]
+    labels: Int64[np.ndarray, " n"]
+    fold: Int64[np.ndarray, " n"]
+
+
+def predict_out_of_fold(
+    dataset: ImageSet,
+    folds: int,
+    train_fold: TrainFold,
+    *,
+    seed: int,
+    folder: Path,
+    begin: Callable[[int], None] = lambda _fold: None,
+) -> OutOfFold:
+    """Train once a fold, on all others, and predict the fold; written to ``out_of_fold.npz``.
+
+    Args:
+        dataset: all images.
+        folds: how many, from 2 to as many as there are images.
+        train_fold: trains, or finds its folder finished.
+        seed: of the draw of the folds.
+        folder: what is written lies there, a folder a fold among it.
+        begin: called with each fold, from 0, before it is trained.
+
+    Raises:
+        OptionError: the number of folds is out of range.
+        TrainingError: a fold's folder holds another run, or it cannot be trained.
+    """
+    fold = draw_folds(dataset.labels.hard(), folds, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    probs: np.ndarray | None = None
+    labels = np.empty(len(dataset), np.int64)
+    for k in range(folds):
+        begin(k)
+        method = train_fold(ImageSubset(dataset, np.flatnonzero(fold != k)), folder / f"fold_{k}")
+        apart = np.flatnonzero(fold == k)
+        found = predict_images(method, dataset, items=apart)
+        probs = np.empty((len(dataset), found.probs.shape[1]), np.float32) if probs is None else probs
+        probs[apart], labels[apart] = found.probs, found.labels
+    assert probs is not None
+    with whole_file(folder / FILE) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, probs=probs, labels=labels, fold=fold)
+    return OutOfFold(probs, labels, fold)
+
+
+def train_like(run: TrainingRun, device: torch.device) -> TrainFold:
+    """What trains a fold as ``run`` was trained, in one process and without its history.
+
+    Args:
+        run: whose configuration is taken; its folder is left alone.
+        device: where the trained method predicts.
+
+    Raises:
+        InputError: the run's training set is none of images with a label each.
+    """
+    if not isinstance(run.datasets["train"], ImageSet) or not isinstance(run.method, LabelMethod):
+        raise InputError("the run", "was not trained on images with one label each", "leave out the folds")
+    options = replace(
+        run.options, record_history=False, log_images=0, devices=1, num_nodes=1, strategy="auto"
+    )
+
+    def train_fold(part: ImageSubset, folder: Path) -> LabelMethod:
+        method = deepcopy(run.method)
+        assert isinstance(method, LabelMethod)
+        own = replace(
+            run,
+            method=method,
+            datasets={**run.datasets, "train": part},
+            output_dir=folder,
+            options=options,
+            identity={"run": run.identity, "part": part.fingerprint()},
+            files={},
+            loggers=(),
+        )
+        train(own)
+        method.setup(own.make_network, own.task)  # also where the fold was found finished
+        method.load_state_dict(method_weights(load_checkpoint(checkpoint_path(folder, "last"))))
+        return method.eval().to(device)
+
+    return train_fold

@@ -1,0 +1,125 @@
+"""Numbers that go wrong in training: gradients beyond float16, batches without a label, losses that are no numbers."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from fault_frame import Family, Try
+from toys import ToyMaps, first_step, make_batch, make_method, toy_network, toy_run
+
+from coteach.errors import TrainingError
+from coteach.training.checkpoints import load_checkpoint
+from coteach.training.loss_guard import BAD_BATCH_FILE
+from coteach.training.options import TrainerOptions
+from coteach.training.run import train
+from coteach.training.stepper import Stepper
+
+METHODS = ("supervised", "soft_label", "co_teaching", "co_teaching_plus", "jocor")
+
+
+def tries(count: int, seed: int, shared: Path) -> Iterator[Try]:
+    """The three in turn, each of a seeded method and severity."""
+    rng = random.Random(seed)
+    for number in range(count):
+        method = rng.choice(METHODS)
+        if number % 3 == 0:
+            factor = 10.0 ** rng.uniform(1.5, 3)
+            yield Try(
+                f"{method}: gradients {factor:.0f} times too large",
+                partial(recover, method=method, factor=factor),
+            )
+        elif number % 3 == 1:
+            items = rng.randrange(1, 12)
+            yield Try(f"{method}: {items} items without a label", partial(keep, method=method, items=items))
+        else:
+            bad, value = rng.randrange(12), rng.choice([math.nan, math.inf, -math.inf])
+            yield Try(f"{method}: item {bad} is {value}", partial(stop, method=method, bad=bad, value=value))
+
+
+def recover(folder: Path, method: str, factor: float) -> None:
+    """The scale is halved until gradients are finite; from then on it trains as it would have."""
+
+    class Steep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = toy_network()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.net(x)
+            if scores.requires_grad:
+                scores.register_hook(lambda gradient: gradient * factor)
+            return scores
+
+    def run(lr: float) -> dict[str, object]:
+        options = {"max_epochs": 6, "precision": "16-mixed"}
+        made = toy_run(
+            folder / str(lr),
+            method,
+            options=options,
+            make_network=Steep,
+            make_optimizer=lambda p: torch.optim.SGD(p, lr=lr),
+        )
+        train(made)
+        return load_checkpoint(folder / str(lr) / "checkpoints" / "last.ckpt")
+
+    end, start = run(0.1 / factor), run(0.0)
+    assert end["coteach"]["scaler"]["scale"] < 2.0**16, "nothing overflowed"
+    assert all(torch.isfinite(value).all() for value in end["state_dict"].values())
+    names = [name for name in end["state_dict"] if "networks" in name and name.endswith("0.weight")]
+    assert names
+    for name in names:
+        assert not torch.equal(end["state_dict"][name], start["state_dict"][name]), f"{name} never trained"
+
+
+def keep(folder: Path, method: str, items: int) -> None:
+    """Not a bit of a weight changes, and the loss is a number."""
+    made = make_method(method)
+    before = {name: value.detach().clone() for name, value in made.named_parameters()}
+    batch = make_batch(items)
+    nobody = {
+        "mask": torch.full_like(batch.target["mask"], 0.5),
+        "w_conf": torch.zeros_like(batch.target["w_conf"]),
+    }
+    loss = made.losses({"train": replace(batch, targets=(nobody,))}, first_step()).total()
+    assert torch.isfinite(loss)
+    loss.backward()
+    networks = [made.networks[name] for name in made.trained]
+    stepper = Stepper(TrainerOptions(max_epochs=1, accelerator="cpu", gradient_clip_val=1.0))
+    stepper.step([torch.optim.SGD(network.parameters(), lr=1.0) for network in networks], networks)
+    assert all(torch.equal(value, before[name]) for name, value in made.named_parameters())
+
+
+def stop(folder: Path, method: str, bad: int, value: float) -> None:
+    """The run stops, says whose fault it was, and the checkpoint of the epoch before is whole."""
+
+    class LateFault(ToyMaps):
+        draws = 0
+
+        def __getitem__(self, index: int) -> dict:
+            self.draws += 1
+            sample = super().__getitem__(index)
+            factor = value if index == bad and self.draws > len(self) + 4 else 1.0
+            return {**sample, "image": sample["image"] * factor}
+
+    with pytest.raises(TrainingError, match=BAD_BATCH_FILE):
+        train(toy_run(folder, method, datasets={"train": LateFault()}, options={"max_epochs": 4}))
+    said = json.loads((folder / BAD_BATCH_FILE).read_text())
+    assert any(bad in stream["ids"] for stream in said["items"].values())
+    kept = load_checkpoint(folder / "checkpoints" / "last.ckpt")
+    assert kept["coteach"]["epochs"] == said["epoch"] >= 1
+    assert all(torch.isfinite(value).all() for value in kept["state_dict"].values())
+
+
+FAMILIES = (
+    Family(
+        "numbers in training", "recovers, stays, or stops and says why", tries, short=3, long=60, seconds=120
+    ),
+)
