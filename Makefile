@@ -41,7 +41,7 @@ format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix src tests benchmarks examples scripts
 
 test: lint
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --cov --cov-report=term
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
 
 faults: $(DEV_STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/faults/run_faults.py

@@ -57,6 +57,10 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
             PeerEnsemble,
             PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99),
         ),
+        "peer_ensemble_rate": (
+            PeerEnsemble,
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end=rate),
+        ),
         "divide_mix": (DivideMix, DivideMixConfig(warm_epochs=ramp, ramp_epochs=ramp)),
     }
 

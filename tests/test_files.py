@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from coteach.files import remove_leftovers, whole_file, write_text
+from coteach.files import partial_path, remove_leftovers, whole_file, write_text
 
 
 @pytest.fixture
@@ -73,8 +73,14 @@ def test_an_error_about_another_file_stays_as_it_is(tmp_path):
 
 
 def test_leftovers_of_those_that_are_gone(tmp_path):
-    left = [f".12345678.a.tif.{process}.part" for process in (1 << 23, os.getpid(), os.getppid())]
-    for name in (*left, ".mine.part", "a.tif"):
+    """The names are those of this process, with the number of another one, or the mark of another computer."""
+    mine = partial_path(tmp_path / "a.tif").name
+    host, number = mine.split(".")[-2].split("-")
+    assert number == str(os.getpid())
+    gone, parent = (mine.replace(f"-{number}.", f"-{other}.") for other in (1 << 23, os.getppid()))
+    fresh, old = (mine.replace(host, mark) for mark in ("00000000", "11111111"))
+    for name in (mine, gone, parent, fresh, old, ".mine.part", "a.tif"):
         (tmp_path / name).touch()
+    os.utime(tmp_path / old, (0, 0))
     remove_leftovers(tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([left[2], ".mine.part", "a.tif"])
+    assert {file.name for file in tmp_path.iterdir()} == {parent, fresh, ".mine.part", "a.tif"}

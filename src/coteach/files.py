@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import re
 import shutil
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,20 +17,32 @@ from uuid import uuid4
 
 # the disk is full, the user's share of it is, or no file may be as large
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
-_PARTIAL = re.compile(r"\..+\.(\d+)\.part")
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.part")
+_FORSAKEN = 3600  # seconds; another computer's process cannot be asked, but nobody is so slow
 
 
 def partial_path(path: Path) -> Path:
     """Where a file is written until it is whole: beside it, and where no other writer on any computer writes."""
-    return path.with_name(f".{uuid4().hex[:8]}.{path.name}.{os.getpid()}.part")
+    return path.with_name(f".{uuid4().hex[:8]}.{path.name}.{_HOST}-{os.getpid()}.part")
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed; those of processes that go on stay."""
+    """Remove the temporary files of processes that were killed; those of processes that go on stay.
+
+    Those of another computer stay for an hour after they were last written to.
+    """
     for file in folder.iterdir():
         found = _PARTIAL.fullmatch(file.name)
-        if found and not _runs(int(found[1])):
+        if found and not (_runs(int(found[2])) if found[1] == _HOST else _is_fresh(file)):
             file.unlink(missing_ok=True)
+
+
+def _is_fresh(file: Path) -> bool:
+    try:
+        return time.time() - file.stat().st_mtime < _FORSAKEN
+    except FileNotFoundError:  # it just got its own name
+        return True
 
 
 def _runs(process: int) -> bool:

@@ -28,6 +28,7 @@ from range_server import serving
 from rasterio import Affine, warp
 
 from coteach.cli.main import main
+from coteach.files import partial_path
 
 INDEX = "tge-labs/aef/v1/annual/aef_index_stac_geoparquet.parquet"
 KEY = "tge-labs/aef/v1/annual/2024/17N"
@@ -261,13 +262,17 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(server, tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert sorted(path.name for path in out.glob("*.tif")) == ["t0.tif", "t1.tif", "t2.tif", "t3.tif"]
-    (out / f".t4.tif.{process.pid}.part").write_bytes(b"half of it")  # as if it had been killed while writing
-    (out / f".t5.tif.{os.getppid()}.part").write_bytes(b"of a run that goes on")
+    mine = f"-{os.getpid()}."
+    killed, on = (
+        partial_path(out / "t4.tif").name.replace(mine, f"-{other}.") for other in (process.pid, os.getppid())
+    )
+    (out / killed).write_bytes(b"half of it")  # as if it had been killed while writing
+    (out / on).write_bytes(b"of a run that goes on")
     server.faults.clear()
     server.requests.clear()
     assert gcs(server, table, out) == 0
     assert {path for path, _ in server.requests} == {"/b/4.tif", "/b/5.tif"}
-    assert [path.name for path in out.glob(".*.part")] == [f".t5.tif.{os.getppid()}.part"]
+    assert [path.name for path in out.glob(".*.part")] == [on]
     for number in range(6):
         check_crop(out / f"t{number}.tif", values, 20 * number + 10, 30, 20, 30)
 

@@ -8,7 +8,7 @@ import pickle
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -72,9 +72,8 @@ def run_train(folder: Path, content: dict[str, object] | str, *more: str, expect
     """Run ``coteach train`` in the folder; gives what it said."""
     conf = folder / "conf.yaml"
     conf.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
-    os.chdir(folder)
     said, code = io.StringIO(), 0
-    with redirect_stdout(said), redirect_stderr(said):
+    with chdir(folder), redirect_stdout(said), redirect_stderr(said):
         try:
             main(["train", str(conf), *more])
         except SystemExit as ended:

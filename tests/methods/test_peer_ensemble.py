@@ -88,6 +88,22 @@ def test_labels_are_divided_by_what_was_noted():
     assert method.divided.item() == 1
 
 
+def test_a_given_forget_rate_refuses_the_largest_losses_of_each_class():
+    """Ranks 0 to 19 within each class; half of the rate at half of the ramp. Class 1 has losses far above class 0."""
+    method = image_method("peer_ensemble", {"warm_epochs": 4, "forget_end": 0.4}, num_items=41)
+    method.labels[:40] = torch.arange(40) % 2
+    rank = torch.arange(40) // 2
+    method.noted[0, :40] = rank + 100.0 * method.labels[:40]
+    method.noted[1, :40] = 19.0 - rank + 100.0 * method.labels[:40]
+    method.prepare_epoch(0, lambda stream: [])
+    assert method.kept.all()
+    for epoch, kept in ((2, 16), (4, 12), (9, 12)):
+        method.prepare_epoch(epoch, lambda stream: [])
+        assert method.kept[0, :40].tolist() == (rank < kept).tolist()
+        assert method.kept[1, :40].tolist() == (rank >= 20 - kept).tolist()
+        assert not method.kept[:, 40].any()  # without a label
+
+
 def test_a_resumed_run_divides_no_second_time():
     method = image_method("peer_ensemble", {"warm_epochs": 1}, num_items=24)
     method.losses({"train": two_views(range(24))}, step_of(0))
@@ -113,7 +129,15 @@ def test_the_averages_predict_together_or_the_networks_without_them():
 
 
 @pytest.mark.parametrize(
-    "without", [{}, {"mixup_alpha": 0.0}, {"consistency": 0.0}, {"ema_decay": 0.0}, {"label_smoothing": 0.0}]
+    "without",
+    [
+        {},
+        {"forget_end": 0.2},
+        {"mixup_alpha": 0.0},
+        {"consistency": 0.0},
+        {"ema_decay": 0.0},
+        {"label_smoothing": 0.0},
+    ],
 )
 def test_it_finds_wrong_labels_whatever_is_left_out(without):
     """A fifth of the labels is wrong: the averages that judge them say what the images show."""
@@ -141,6 +165,12 @@ def test_it_finds_wrong_labels_whatever_is_left_out(without):
 
 
 def test_bad_options_are_refused():
-    for option in ({"threshold": 1.0}, {"mixup_alpha": -1.0}, {"warm_epochs": 0}, {"label_smoothing": 2.0}):
+    for option in (
+        {"threshold": 1.0},
+        {"mixup_alpha": -1.0},
+        {"warm_epochs": 0},
+        {"forget_end": 1.0},
+        {"label_smoothing": 2.0},
+    ):
         with pytest.raises(ConfigError, match=next(iter(option))):
             create_method("peer_ensemble", option)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.dividing import divide
 from coteach.selection.schedules import check_share, ramp
+from coteach.selection.small_loss import select_small_loss
 from coteach.selection.whole_batch import gather_items, mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
 
@@ -42,9 +44,12 @@ class PeerEnsembleConfig:
     """Options of ``PeerEnsemble``.
 
     Args:
-        warm_epochs: epochs in which all labels are believed, >= 1.
-        threshold: a label is believed if that is more probable, in [0, 1).
-        minimum_share: of each class, the part that is believed in any case, in [0, 1).
+        warm_epochs: epochs in which all labels are believed, or over which the forget rate rises from 0, >= 1.
+        forget_end: of each class, the share of labels that are not believed, those of largest loss, in [0, 1); None
+            lets a mixture on the losses decide. To be given where losses of right and wrong labels form no two groups,
+            as with many labels flipped to one other class.
+        threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
+        minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
         ema_decay: of the moving averages, in [0, 1); 0 has none: the networks themselves judge and predict.
         mixup_alpha: of mixup's Beta distribution, >= 0; 0 mixes nothing.
         label_smoothing: share of each label spread over all classes, in [0, 1].
@@ -57,6 +62,7 @@ class PeerEnsembleConfig:
     """
 
     warm_epochs: int = 5
+    forget_end: float | None = None
     threshold: float = 0.5
     minimum_share: float = 0.1
     ema_decay: float = 0.999
@@ -69,6 +75,7 @@ class PeerEnsembleConfig:
     def __post_init__(self) -> None:
         for name in ("threshold", "minimum_share", "ema_decay"):
             check_share(name, getattr(self, name), below_one=True)
+        check_share("forget_end", self.forget_end or 0.0, below_one=True)
         check_share("label_smoothing", self.label_smoothing)
         for name in ("mixup_alpha", "consistency", "ramp_epochs"):
             if getattr(self, name) < 0:
@@ -123,18 +130,33 @@ class PeerEnsemble(LabelMethod):
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
         """Divide the labels by the losses noted, unless that was done before the run was interrupted."""
-        if epoch < self.config.warm_epochs or int(self.divided) == epoch:
+        mixed = self.config.forget_end is None
+        if epoch < (self.config.warm_epochs if mixed else 1) or int(self.divided) == epoch:
             return
-        _, self.kept[:] = divide(
+        label, known = self.labels.clamp(min=0), (self.labels >= 0) & ~self.noted.isnan()
+        self.kept[:] = self._by_mixture(label, known) if mixed else self._by_rank(label, known, epoch)
+        self.divided.fill_(epoch)
+
+    def _by_mixture(self, label: Tensor, known: Tensor) -> Tensor:
+        return divide(
             self.noted,
-            self.labels.clamp(min=0),
-            (self.labels >= 0) & ~self.noted.isnan(),
+            label,
+            known,
             num_classes=self.num_classes,
             threshold=self.config.threshold,
             minimum_share=self.config.minimum_share,
             seed=self.seed,
+        )[1]
+
+    def _by_rank(self, label: Tensor, known: Tensor, epoch: int) -> Tensor:
+        rate = ramp(epoch, self.config.warm_epochs, 0.0, self.config.forget_end)
+        choose = partial(
+            select_small_loss, group=label, num_groups=self.num_classes, seed=self.seed, step=epoch
         )
-        self.divided.fill_(epoch)
+        chosen = [
+            choose(own, rate, eligible=there).mask for own, there in zip(self.noted, known, strict=True)
+        ]
+        return torch.stack(chosen)
 
     def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- every epoch the same
         """Two views: one is learned, the averages look at the other."""
@@ -146,7 +168,7 @@ class PeerEnsemble(LabelMethod):
         target = as_soft_target(batch.target, self.num_classes)
         check_one_label(self.name, target.probs)
         guess = self._look(batch, target)
-        warm = step.epoch < self.config.warm_epochs
+        warm = self.config.forget_end is None and step.epoch < self.config.warm_epochs
         networks = {}
         for name in self.trained:
             kept = target.valid if warm else target.valid & self.kept[_PEER[name], batch.ids]
