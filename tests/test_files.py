@@ -3,11 +3,14 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+from left_files import NO_PROCESS, left_by
 
-from coteach.files import partial_path, remove_leftovers, whole_file, write_text
+from coteach.files import remove_leftovers, whole_file, write_text
 
 
 @pytest.fixture
@@ -73,14 +76,26 @@ def test_an_error_about_another_file_stays_as_it_is(tmp_path):
 
 
 def test_leftovers_of_those_that_are_gone(tmp_path):
-    """The names are those of this process, with the number of another one, or the mark of another computer."""
-    mine = partial_path(tmp_path / "a.tif").name
-    host, number = mine.split(".")[-2].split("-")
-    assert number == str(os.getpid())
-    gone, parent = (mine.replace(f"-{number}.", f"-{other}.") for other in (1 << 23, os.getppid()))
-    fresh, old = (mine.replace(host, mark) for mark in ("00000000", "11111111"))
-    for name in (mine, gone, parent, fresh, old, ".mine.part", "a.tif"):
-        (tmp_path / name).touch()
-    os.utime(tmp_path / old, (0, 0))
+    """Of this process's number in an earlier life, of none, of one that goes on, and of other computers."""
+    path = tmp_path / "a.tif"
+    mine, gone, on = (left_by(process, path) for process in (os.getpid(), NO_PROCESS, os.getppid()))
+    host = mine.name.split(".")[-2].split("-")[0]
+    fresh, old = (mine.with_name(mine.name.replace(host, mark)) for mark in ("00000000", "11111111"))
+    for file in (mine, gone, on, fresh, old, tmp_path / ".mine.part", path):
+        file.touch()
+    os.utime(old, (0, 0))
     remove_leftovers(tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {parent, fresh, ".mine.part", "a.tif"}
+    assert {file.name for file in tmp_path.iterdir()} == {on.name, fresh.name, ".mine.part", "a.tif"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a process counts as going on")
+def test_who_is_dead_but_not_yet_noticed_is_gone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        left = left_by(process.pid, tmp_path / "a.tif")
+        left.touch()
+        remove_leftovers(tmp_path)
+        assert left.exists()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # until it has ended, without taking notice
+        remove_leftovers(tmp_path)
+        assert not left.exists()

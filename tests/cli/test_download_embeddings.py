@@ -24,11 +24,11 @@ from aef_files import (
     write_stac_index,
 )
 from label_rasters import rows_of, write_image, write_sources
+from left_files import left_by
 from range_server import serving
 from rasterio import Affine, warp
 
 from coteach.cli.main import main
-from coteach.files import partial_path
 
 INDEX = "tge-labs/aef/v1/annual/aef_index_stac_geoparquet.parquet"
 KEY = "tge-labs/aef/v1/annual/2024/17N"
@@ -262,17 +262,14 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(server, tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert sorted(path.name for path in out.glob("*.tif")) == ["t0.tif", "t1.tif", "t2.tif", "t3.tif"]
-    mine = f"-{os.getpid()}."
-    killed, on = (
-        partial_path(out / "t4.tif").name.replace(mine, f"-{other}.") for other in (process.pid, os.getppid())
-    )
-    (out / killed).write_bytes(b"half of it")  # as if it had been killed while writing
-    (out / on).write_bytes(b"of a run that goes on")
+    goes_on = left_by(os.getppid(), out / "t5.tif")
+    left_by(process.pid, out / "t4.tif").write_bytes(b"half of it")  # as if it had been killed while writing
+    goes_on.write_bytes(b"of a run that goes on")
     server.faults.clear()
     server.requests.clear()
     assert gcs(server, table, out) == 0
     assert {path for path, _ in server.requests} == {"/b/4.tif", "/b/5.tif"}
-    assert [path.name for path in out.glob(".*.part")] == [on]
+    assert [path.name for path in out.glob(".*.part")] == [goes_on.name]
     for number in range(6):
         check_crop(out / f"t{number}.tif", values, 20 * number + 10, 30, 20, 30)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
+from left_files import NO_PROCESS, left_by
 from PIL import Image
 from square_finder import SquareFinder, box_run, coco_node, odd_coco
 
@@ -182,7 +183,7 @@ def test_a_job_that_was_killed_goes_on(tmp_path, file, run_dir, finder):
     journal.write_bytes(journal.read_bytes()[:-30])  # within the last line
     (out / "detections.json").unlink()
     (out / "pictures" / "102.jpg").unlink()
-    (out / "pictures" / ".0123abcd.102.jpg.999999999.part").touch()
+    left_by(NO_PROCESS, out / "pictures" / "102.jpg").touch()
     seen = finder.seen
     assert coteach_("predict", run_dir, file, "--output-dir", out, *options) == 0
     assert finder.seen == seen + 2

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from label_rasters import NORTH_UP, UTM, read_band, rows_of, write_image, write_map, write_sources
+from left_files import NO_PROCESS, left_by
 from rasterio import Affine
 from soft_label_oracle import loop_confidence, loop_nearest, loop_shares
 
@@ -413,10 +414,8 @@ def test_a_killed_run_leaves_nothing_that_is_taken_for_a_result(tmp_path, source
     with pytest.raises(KeyboardInterrupt):
         build(sources, out, mask_key=None)
     monkeypatch.undo()
-    gone = 1 << 23  # no process has such a number
-    (out / "p_soft" / f".tile_1.tif.{gone}.part").write_text("half")
-    (out / "fingerprints" / f".tile_1.json.{gone}.part").write_text("half")
-    (out / f".soft_label_manifest.csv.{gone}.part").write_text("half")
+    for name in ("p_soft/tile_1.tif", "fingerprints/tile_1.json", "soft_label_manifest.csv"):
+        left_by(NO_PROCESS, out / name).write_text("half")
     (out / ".mine.part").write_text("keep")
     assert build(sources, out).built == ("tile_0",)
     assert (out / ".mine.part").read_text() == "keep"
