@@ -62,7 +62,7 @@ def load(noise: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             transition[true, true] -= rate
         truth = data.labels.values
         return images, truth, transition_noise(truth, transition, seed=0).labels
-    labels = np.load(prepare_cifar10n() / "labels.npz")
+    labels = np.load(prepare_cifar10n())
     images = np.load(prepare_cifar10() / "train.npz")["images"][:count]
     clean, given = (labels[name][:count].astype(np.int64) for name in ("clean", noise))
     return images, clean, given

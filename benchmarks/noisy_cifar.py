@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--lr", type=float, default=0.02)
     options = parser.parse_args()
-    labels = np.load(prepare_cifar10n() / "labels.npz")
+    labels = np.load(prepare_cifar10n())
     photographs, test = (np.load(prepare_cifar10() / f"{part}.npz") for part in ("train", "test"))
     images, clean = photographs["images"], labels["clean"].astype(np.int64)
     train, held = slice(options.images), slice(options.images, options.images + HELD_OUT)
