@@ -153,3 +153,15 @@ def test_builds_nested_transforms_and_scales_normalize_to_one():
 def test_wrong_arguments_are_named(node, kind, expected):
     with pytest.raises(TargetError, match=expected):
         resolver.build(node, kind, "place")
+
+
+def test_without_weights_nothing_is_said_of_the_layers_that_they_would_freeze():
+    """torchvision warns of it, which pytest makes an error."""
+    node = {
+        "_target_": "torchvision.models.detection.fasterrcnn_mobilenet_v3_large_320_fpn",
+        "weights": None,
+        "num_classes": 2,
+        "trainable_backbone_layers": 3,
+    }
+    model = TargetResolver(pretrained=False).build(node, "model", "model")
+    assert all(weight.requires_grad for weight in model.parameters())

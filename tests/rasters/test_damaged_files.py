@@ -96,21 +96,43 @@ def test_a_part_that_is_missing_deep_down(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["/vsicurl/http://127.0.0.1:9/x.tif", "/vsizip//vsicurl/http://127.0.0.1:9/x.zip"]
+    "name",
+    [
+        "/vsicurl/http://127.0.0.1:9/x.tif",
+        "/vsizip//vsicurl/http://127.0.0.1:9/x.zip",
+        "WMS:http://127.0.0.1:9/x",
+        "GTIFF_DIR:1:/vsicurl/http://127.0.0.1:9/x.tif",
+    ],
 )
 def test_a_vrt_of_the_network(tmp_path, name):
     with pytest.raises(RasterError, match="is no file of this computer; download"):
         open_raster(vrt(tmp_path / "far.vrt", name))
 
 
-def test_a_description_of_a_network_service_is_no_raster(tmp_path):
+def test_a_description_of_a_network_service_is_no_raster_nor_a_part_of_one(tmp_path):
     path = tmp_path / "map.tif"
     path.write_text(
         "<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1:9/${z}/${x}/${y}</ServerUrl></Service>"
         "<DataWindow><TileLevel>1</TileLevel></DataWindow></GDAL_WMS>"
     )
-    with pytest.raises(RasterError, match="cannot be read"):
-        open_raster(path)
+    for refused in (path, vrt(tmp_path / "outer.vrt", "map.tif")):
+        with pytest.raises(RasterError, match=r"cannot be read .*map\.tif"):
+            open_raster(refused)
+
+
+def test_raw_bytes_are_no_description(tmp_path):
+    (tmp_path / "raw").write_bytes(b"<" * 2000)
+    with open_raster(vrt(tmp_path / "raw.vrt", "raw", raw=True)) as raw:
+        assert (raw.read(1) == ord("<")).all()
+
+
+def test_a_vrt_of_a_vrt_without_a_place_on_earth(tmp_path):
+    bare = "".join(re.split("<SRS>.*</GeoTransform>", vrt(tmp_path / "x.vrt", "inner.vrt").read_text()))
+    (tmp_path / "outer.vrt").write_text(bare)
+    (tmp_path / "inner.vrt").write_text(bare.replace("inner.vrt", "map.tif"))
+    write_map(tmp_path / "map.tif", CODES)
+    with open_raster(tmp_path / "outer.vrt") as dataset:  # and no warning
+        np.testing.assert_array_equal(dataset.read(1), CODES)
 
 
 def test_raw_bytes_are_shown_of_files_beside_the_vrt_only(tmp_path):

@@ -45,6 +45,13 @@ def assert_same(first: Any, second: Any, where: str) -> None:
         assert str(first) == str(second), where  # not a number is the same as itself
 
 
+def assert_same_weights(first: Path, second: Path) -> None:
+    """What two runs trained; the rest of their checkpoints may differ."""
+    weights = [result(folder)["state_dict"] for folder in (first, second)]
+    assert weights[0]
+    assert_same(*weights, "state_dict")
+
+
 def assert_same_run(parts: Path, whole: Path) -> None:
     """Weights, optimizers, schedules, the method's state and the logged figures."""
     first, second = result(parts), result(whole)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from same_run import assert_same_weights
 from torch import nn
 from toys import ToyMaps, toy_run
 
@@ -116,11 +117,7 @@ def test_an_unfinished_run_is_read_from_its_checkpoint(tmp_path):
 def test_recording_changes_nothing_that_is_trained(tmp_path):
     train(image_run(tmp_path / "with"))
     train(image_run(tmp_path / "without", record_history=False))
-    first, second = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for name in ("with", "without")
-    )
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert_same_weights(tmp_path / "with", tmp_path / "without")
     with pytest.raises(TrainingError, match="record_history: true"):
         read_history(tmp_path / "without")
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from same_run import assert_same_weights
 from test_history import ToyImages, network
 from toys import toy_run
 
@@ -134,11 +135,7 @@ def test_every_method_that_selects_tells(tmp_path, method, options):
 def test_nothing_that_is_trained_changes_and_nothing_is_told_without_truth(tmp_path):
     train(known_run(tmp_path / "known"))
     train(known_run(tmp_path / "unknown", known=False))
-    first, second = (
-        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for name in ("known", "unknown")
-    )
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert_same_weights(tmp_path / "known", tmp_path / "unknown")
     assert not figures(tmp_path / "unknown")
 
 

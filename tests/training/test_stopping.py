@@ -168,3 +168,16 @@ def test_ctrl_c_is_told_and_heeded_a_second_time(tmp_path):
         train(run)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not read_state(tmp_path)["finished"]
+
+
+class Leaves(ToyMaps):
+    """A data set that ends the program by itself."""
+
+    def __getitem__(self, index):
+        raise SystemExit(3)
+
+
+def test_an_exit_that_is_not_ctrl_c_stays_one(tmp_path):
+    with pytest.raises(SystemExit) as left:
+        train(toy_run(tmp_path, datasets={"train": Leaves(8)}, options={"max_epochs": 1}))
+    assert left.value.code == 3

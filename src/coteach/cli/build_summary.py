@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from pathlib import Path
 
+from coteach.cli.incomplete import incomplete
 from coteach.cli.output import detail, print_failures, say, warn
 from coteach.errors import IncompleteError
 from coteach.rasters.manifest import BuildReport
@@ -70,11 +71,7 @@ def check_complete(sources: Path, report: BuildReport, num_classes: int) -> None
         if codes:
             warn(codes)
         count = len(report.built) + len(report.up_to_date) + len(report.failures)
-        raise IncompleteError(
-            str(sources),
-            f"{len(report.failures)} of {count} tiles failed",
-            f"correct what {report.manifest.with_name('failures.csv')} lists and run it again; the rest is kept",
-        )
+        raise incomplete(sources, len(report.failures), count, "tiles", report.manifest)
     if codes:
         remedy = "recode them, or name those that mean no vote with --ignore-code; all tiles are built"
         raise IncompleteError(str(sources), codes, remedy)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from coteach.cli.box_classes import categories_of
 from coteach.cli.config import RunConfig
+from coteach.cli.incomplete import incomplete
 from coteach.cli.output import detail, print_failures, say
 from coteach.cli.progress import track
 from coteach.cli.runs import load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.data.box_images import find_box_images
-from coteach.errors import IncompleteError
 from coteach.legend import Legend, parse_color
 from coteach.methods.detection_base import DetectionMethod
 from coteach.rasters.fingerprint import stamps
@@ -75,11 +75,8 @@ def predict_boxes(
     report = predict_box_images(annotations.images, job, track, detail)
     _print(report, options.score)
     if report.failures:
-        raise IncompleteError(
-            str(output_dir),
-            f"{len(report.failures)} of {len(annotations.images)} images failed",
-            f"correct what {report.results.with_name('failures.csv')} lists and run it again; the rest is kept",
-        )
+        total = len(annotations.images)
+        raise incomplete(output_dir, len(report.failures), total, "images", report.results)
 
 
 def _print(report: BoxesReport, score: float) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coteach.cli.incomplete import incomplete
 from coteach.cli.output import SHOWN, detail, print_failures, say, warn
 from coteach.cli.progress import track
-from coteach.errors import IncompleteError
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +51,7 @@ def predict_maps(
     report = predict_scenes(found, job, track, detail)
     _print(report)
     if report.failures:
-        raise IncompleteError(
-            str(output_dir),
-            f"{len(report.failures)} of {len(found)} scenes failed",
-            f"correct what {report.table.with_name('failures.csv')} lists and run it again; the rest is kept",
-        )
+        raise incomplete(output_dir, len(report.failures), len(found), "scenes", report.table)
 
 
 def scene_job(

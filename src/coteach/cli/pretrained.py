@@ -23,11 +23,14 @@ _KEYS: dict[str, Any] = {
 def without_pretrained(target: Callable[..., Any], node: Mapping[str, Any]) -> dict[str, Any]:
     """A node that makes the same model from random weights.
 
+    What says which pretrained layers stay as they are (torchvision's detectors) goes with the weights.
+
     Args:
         target: what its ``_target_`` names.
         node: of the model.
     """
-    return {**node, **{key: _KEYS[key] for key in _in_effect(target, node)}}
+    rest = {key: value for key, value in node.items() if key != "trainable_backbone_layers"}
+    return {**rest, **{key: _KEYS[key] for key in _in_effect(target, node)}}
 
 
 @contextmanager

@@ -22,13 +22,13 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from coteach.errors import OptionError
 from coteach.losses.cross_update import cross_update
 from coteach.losses.target import hard_label
 from coteach.methods.base import Step
 from coteach.methods.pair import Pair, PairMethod
 from coteach.selection.agreement import restrict_to
 from coteach.selection.forgetting import check_forgetting
+from coteach.selection.schedules import check_not_negative
 from coteach.types import Batch, LossTerms
 
 
@@ -57,8 +57,7 @@ class CoTeachingPlusConfig:
     inference: Literal["a", "mean"] = "a"
 
     def __post_init__(self) -> None:
-        if self.agree_epochs < 0:
-            raise OptionError("agree_epochs", f"{self.agree_epochs} is negative", "use 0 for none")
+        check_not_negative("agree_epochs", self.agree_epochs)
         check_forgetting(self.forget_end, self.e_warm, balanced=self.balanced)
 
 

@@ -26,7 +26,7 @@ from coteach.methods.pseudo_box_figures import compare_with_truth, count_kept
 from coteach.models.detector import Seen, Target, detect, see
 from coteach.models.ema import follow, follower_of
 from coteach.selection.pseudo_boxes import PseudoBoxes, check_thresholds, filter_pseudo_boxes
-from coteach.selection.schedules import check_share, ramp
+from coteach.selection.schedules import check_not_negative, check_share, ramp
 from coteach.types import Batch, Figure, LossTerms
 
 
@@ -73,8 +73,7 @@ class DetectionTeacherConfig:
             if getattr(self, name) < 1:
                 raise OptionError(name, f"{getattr(self, name)} is below 1", "give a number of images")
         for name in ("unsupervised_weight", "burn_in", "ramp_steps"):
-            if getattr(self, name) < 0:
-                raise OptionError(name, f"{getattr(self, name)} is negative", "use 0 for none")
+            check_not_negative(name, getattr(self, name))
         if self.box_frame not in ("corners", "ellipse"):
             raise OptionError("box_frame", f"{self.box_frame!r} is unknown", "use 'corners' or 'ellipse'")
         if self.inference not in ("teacher", "student"):

@@ -40,7 +40,7 @@ from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import evaluating, mean_probs
 from coteach.selection.dividing import divide
-from coteach.selection.schedules import check_share, ramp
+from coteach.selection.schedules import check_not_negative, check_share, ramp
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
 
@@ -87,8 +87,7 @@ class DivideMixConfig:
             cause = f"temperature {self.temperature}, views {self.views}"
             raise OptionError("temperature and views", cause, "both are positive")
         for name in ("warm_epochs", "alpha", "lambda_u", "ramp_epochs", "prior_weight", "confidence_weight"):
-            if getattr(self, name) < 0:
-                raise OptionError(name, f"{getattr(self, name)} is negative", "use 0 for none")
+            check_not_negative(name, getattr(self, name))
 
 
 class _Learned(NamedTuple):

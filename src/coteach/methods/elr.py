@@ -25,7 +25,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from coteach.errors import OptionError
 from coteach.losses.early_learning import early_learning, remembered
 from coteach.losses.mixup import Mixing, draw_mixing
 from coteach.losses.one_label import check_one_label
@@ -34,7 +33,7 @@ from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
-from coteach.selection.schedules import check_share
+from coteach.selection.schedules import check_not_negative, check_share
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
 
@@ -63,8 +62,7 @@ class ElrConfig:
         check_share("beta", self.beta, below_one=True)
         check_share("ema_decay", self.ema_decay, below_one=True)
         for name, value in (("lambda_elr", self.lambda_elr), ("mixup_alpha", self.mixup_alpha)):
-            if value < 0:
-                raise OptionError(name, f"{value} is negative", "use 0 to leave it out")
+            check_not_negative(name, value, "use 0 to leave it out")
 
 
 class Elr(LabelMethod):

@@ -32,7 +32,7 @@ from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.dividing import divide
-from coteach.selection.schedules import check_share, ramp
+from coteach.selection.schedules import check_not_negative, check_share, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.selection.whole_batch import gather_items, mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
@@ -79,8 +79,7 @@ class PeerEnsembleConfig:
         check_share("forget_end", self.forget_end or 0.0, below_one=True)
         check_share("label_smoothing", self.label_smoothing)
         for name in ("mixup_alpha", "consistency", "ramp_epochs"):
-            if getattr(self, name) < 0:
-                raise OptionError(name, f"{getattr(self, name)} is negative", "use 0 to leave it out")
+            check_not_negative(name, getattr(self, name), "use 0 to leave it out")
         if self.temperature <= 0 or self.warm_epochs < 1:
             cause = f"temperature {self.temperature}, warm_epochs {self.warm_epochs}"
             raise OptionError("temperature and warm_epochs", cause, "both are positive")

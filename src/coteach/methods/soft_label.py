@@ -21,6 +21,7 @@ from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
+from coteach.selection.schedules import check_not_negative
 from coteach.types import Batch, LossTerms
 
 
@@ -45,8 +46,7 @@ class SoftLabelConfig:
         if self.normalize_by not in get_args(Normalisation):
             raise OptionError("normalize_by", f"{self.normalize_by!r} is unknown", "use 'items' or 'weights'")
         check_class_weights(self.class_weights)
-        if self.dice_weight < 0:
-            raise OptionError("dice_weight", f"{self.dice_weight} is negative", "use 0 to leave the term out")
+        check_not_negative("dice_weight", self.dice_weight, "use 0 to leave the term out")
 
 
 class SoftLabel(LabelMethod):

@@ -18,12 +18,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from coteach.errors import OptionError
 from coteach.losses.detection import box_regression, focal_classification, zero_of
 from coteach.methods.base import Step
 from coteach.methods.detection_base import targets_of
 from coteach.methods.detection_teacher import DetectionTeacher, DetectionTeacherConfig, Taught, any_box
 from coteach.models.detector import Target, draw_regions, propose, score_regions, see
+from coteach.selection.schedules import check_not_negative
 from coteach.types import Batch, Figure
 
 
@@ -46,8 +46,7 @@ class UnbiasedTeacherConfig(DetectionTeacherConfig):
 
     def __post_init__(self) -> None:
         DetectionTeacherConfig.__post_init__(self)
-        if self.gamma < 0:
-            raise OptionError("gamma", f"{self.gamma} is negative", "use 0 for the plain cross-entropy")
+        check_not_negative("gamma", self.gamma, "use 0 for the plain cross-entropy")
 
 
 class UnbiasedTeacher(DetectionTeacher):

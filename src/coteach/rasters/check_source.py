@@ -13,7 +13,8 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
-from coteach.rasters.codes import CodeMeaning, sample_codes
+from coteach.rasters.code_meaning import CodeMeaning
+from coteach.rasters.codes import sample_codes
 from coteach.rasters.dataset import opened
 from coteach.rasters.findings import Finding, Severity
 from coteach.rasters.grid import Grid

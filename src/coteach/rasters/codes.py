@@ -4,59 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int16, Int64, Shaped
 from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
-from coteach.errors import RasterError
 from coteach.labels.votes import NO_VOTE, check_num_classes
 from coteach.rasters.block_sums import BlockSums
+from coteach.rasters.code_meaning import UNKNOWN, CodeMeaning, ValueVotes
 from coteach.rasters.dataset import opened, read_valid, translated
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.overlap import laid_over, no_overlap
 from coteach.rasters.rules import checked_grid, label_map_rules
 
+__all__ = ["CodeMeaning", "LabelMap", "read_codes", "sample_codes"]
+
 _STRIP = 1 << 20  # pixels of the image looked up at once
 _READ = 1 << 24  # pixels of a source held at once
-_UNKNOWN = -2  # what a value becomes that means neither a class nor nothing
-
-
-@dataclass(frozen=True)
-class CodeMeaning:
-    """What the values of a label map mean.
-
-    Args:
-        num_classes: C; without a legend the values 0 to C - 1 are the classes.
-        legend: value -> class, or :data:`~coteach.labels.votes.NO_VOTE`; then other values are unknown.
-    """
-
-    num_classes: int
-    legend: Mapping[int, int] | None = None
-
-    def votes(self, values: Shaped[np.ndarray, " n"]) -> Int16[np.ndarray, " n"]:
-        """The class of each value; ``_UNKNOWN`` for what is none."""
-        votes = np.full(values.shape, _UNKNOWN, np.int16)
-        if self.legend is None:
-            known = (values >= 0) & (values < self.num_classes)
-            votes[known] = values[known]
-        else:
-            keys, classes = self._listed
-            places = np.searchsorted(keys, values).clip(max=len(keys) - 1)
-            known = keys[places] == values
-            votes[known] = classes[places[known]]
-        return votes
-
-    @cached_property
-    def _listed(self) -> tuple[Int64[np.ndarray, " k"], Int16[np.ndarray, " k"]]:
-        assert self.legend is not None
-        keys = np.array(sorted(self.legend), np.int64)
-        return keys, np.array([self.legend[int(key)] for key in keys], np.int16)
 
 
 def read_codes(
@@ -148,13 +115,11 @@ class LabelMap:
         self._image = image
         self._grid = Grid.of_dataset(dataset)
         self._sums = BlockSums(path, dataset)
-        self._meaning = meaning
-        # GDAL forgets NoData where the file has a mask, too
-        self._nodata = dataset.nodata
         flags = dataset.mask_flag_enums[0]
         dtype = np.dtype(dataset.dtypes[0])
         self._masked = MaskFlags.per_dataset in flags or MaskFlags.alpha in flags or dtype.kind == "f"
-        self._table = self._all_votes(dtype) if dtype.kind in "iu" and dtype.itemsize <= 2 else None
+        # GDAL forgets NoData where the file has a mask, too
+        self._values = ValueVotes(path, dtype, dataset.nodata, meaning)
 
     def votes(self, window: Window) -> Int16[np.ndarray, "h w"]:
         """The code of each of the image's pixels in a window, as in :func:`read_codes`.
@@ -202,40 +167,13 @@ class LabelMap:
         self, values: Shaped[np.ndarray, "*pixels"], mask: Bool[np.ndarray, "*pixels"] | None
     ) -> Int16[np.ndarray, "*pixels"]:
         """What pixels of the map vote for; counts the unknown ones."""
-        if self._table is None:
-            votes = self._votes(values, mask)
-        else:
-            votes = self._table.take(values.view(f"u{values.dtype.itemsize}"))
-            if mask is not None:
-                votes[~mask] = NO_VOTE
-        if votes.min() == _UNKNOWN:
-            strange = votes == _UNKNOWN
+        votes = self._values.of(values, mask)
+        if votes.min() == UNKNOWN:
+            strange = votes == UNKNOWN
             found, counts = np.unique(values[strange], return_counts=True)
             self.unknown.update({int(code): int(count) for code, count in zip(found, counts, strict=True)})
             votes[strange] = NO_VOTE
         return votes
-
-    def _votes(
-        self, values: Shaped[np.ndarray, "*pixels"], mask: Bool[np.ndarray, "*pixels"] | None
-    ) -> Int16[np.ndarray, "*pixels"]:
-        valid = np.ones(values.shape, np.bool_) if mask is None else mask.copy()
-        if self._nodata is not None:
-            valid &= values != self._nodata
-        if values.dtype.kind == "f":
-            valid &= np.isfinite(values)
-            broken = valid & (values != np.floor(values))
-            if broken.any():
-                cause = f"holds {values[broken][0]:g}, which is no class code"
-                remedy = f"give a raster of whole numbers, 0 to {self._meaning.num_classes - 1}"
-                raise RasterError(str(self._path), cause, remedy)
-        votes = np.full(values.shape, NO_VOTE, np.int16)
-        votes[valid] = self._meaning.votes(values[valid])
-        return votes
-
-    def _all_votes(self, dtype: np.dtype[Any]) -> Int16[np.ndarray, " n"]:
-        """What every value of a small dtype votes for, in the order of its bits."""
-        values = np.arange(1 << 8 * dtype.itemsize).astype(f"u{dtype.itemsize}").view(dtype)
-        return self._votes(values, None)
 
 
 def _gathered(

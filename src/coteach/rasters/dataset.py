@@ -19,11 +19,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from coteach.errors import RasterError
-from coteach.rasters.vrt_parts import check_parts
+from coteach.rasters.vrt_parts import NETWORK_FORMATS, check_parts
 
 # a process reads few files at once; GDAL's own limit, a share of the memory, would be spent once a worker
 GDAL_OPTIONS = {"GDAL_CACHEMAX": 256 << 20, "GDAL_TIFF_INTERNAL_MASK": True}
-_OF_THE_NETWORK = {"DAAS", "EEDA", "EEDAI", "HTTP", "PLMOSAIC", "STACIT", "STACTA", "WCS", "WMS", "WMTS"}
 _FILTERS = threading.RLock()
 _open = ensure_env(DatasetReader)  # rasterio.open takes one format only
 GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
@@ -51,22 +50,26 @@ def open_raster(path: Path) -> DatasetReader:
             raise RasterError(str(path), "does not exist", "correct the path")
         if not path.stat().st_size:
             raise RasterError(str(path), "is empty (0 bytes)", "copy or download it again")
-        # an image to train on needs no place on earth; who needs one asks for it
-        with without(NotGeoreferencedWarning):
-            dataset = _open(str(path), driver=_local_drivers())
+        dataset = _open_local(path)
         try:
-            check_parts(path, dataset)
+            check_parts(path, dataset, _open_local)
         except BaseException:
             dataset.close()
             raise
         return dataset
 
 
+def _open_local(path: Path) -> DatasetReader:
+    # an image to train on needs no place on earth; who needs one asks for it
+    with without(NotGeoreferencedWarning):
+        return _open(str(path), driver=_local_drivers())
+
+
 @cache
 def _local_drivers() -> list[str]:
     """The formats that GDAL reads, without those whose files say where on the network the pixels are."""
     with rasterio.Env() as environment:
-        return sorted(set(environment.drivers()) - _OF_THE_NETWORK)
+        return sorted(set(environment.drivers()) - NETWORK_FORMATS)
 
 
 @contextmanager

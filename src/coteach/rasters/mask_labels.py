@@ -20,7 +20,8 @@ from coteach.labels.borders import check_radius, halo_of, mask_border_weight
 from coteach.labels.confidence import check_entropy_norm, entropy_weight, weight_shares, weighted_mean
 from coteach.labels.votes import check_num_classes, vote_shares
 from coteach.rasters.blocks import padded
-from coteach.rasters.codes import CodeMeaning, LabelMap
+from coteach.rasters.code_meaning import CodeMeaning
+from coteach.rasters.codes import LabelMap
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.handles import kept_open
 

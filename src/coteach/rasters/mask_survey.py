@@ -11,7 +11,8 @@ from coteach.errors import CoteachWarning, RasterError
 from coteach.labels.confidence import entropy_range
 from coteach.labels.votes import NO_VOTE
 from coteach.rasters.blocks import blocks
-from coteach.rasters.codes import CodeMeaning, LabelMap
+from coteach.rasters.code_meaning import CodeMeaning
+from coteach.rasters.codes import LabelMap
 from coteach.rasters.dataset import opened
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.mask_labels import MaskLabels

@@ -14,7 +14,7 @@ from coteach.labels.embeddings import check_resampling
 from coteach.labels.reliability import check_enough
 from coteach.labels.votes import check_num_classes, check_weights
 from coteach.rasters.code_legend import check_legend
-from coteach.rasters.codes import CodeMeaning
+from coteach.rasters.code_meaning import CodeMeaning
 
 BORDER_SOURCES = ("auto", "mask", "argmax")
 WEIGHTS = ("equal", "learned")

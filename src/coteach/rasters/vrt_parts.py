@@ -7,35 +7,46 @@ zeros, in all that the same thread reads later: votes for class 0 that nobody ga
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import rasterio
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
 
 _VRT = b"<VRTDataset"
 _HEAD = 512  # bytes; what comes before the first element of a VRT is short
+# Text that says where pixels are, perhaps on the network.
+_DESCRIBES = re.compile(rb'<[A-Za-z?!][\w?!-]{2}|\{\s*"')
 _WITHIN = re.compile(r"[A-Za-z0-9_]{2,}:(?!//)")  # a data set within a file, such as NETCDF:"a.nc":b
-_REMOTE = ("/vsi", "http:", "https:", "ftp:")
+_REMOTE = re.compile(r'(?:^|[:"])(?:/vsi|https?:|ftp:)')
+# Of GDAL.
+NETWORK_FORMATS = {"DAAS", "EEDA", "EEDAI", "HTTP", "PLMOSAIC", "STACIT", "STACTA", "WCS", "WMS", "WMTS"}
 
 
-def check_parts(path: Path, dataset: DatasetReader) -> None:
+def check_parts(path: Path, dataset: DatasetReader, open_part: Callable[[Path], DatasetReader]) -> None:
     """Refuse a VRT whose parts are missing, lie on the network, or are itself. Other rasters pass.
 
     Args:
         path: the file.
         dataset: the same, open.
+        open_part: opens a part, and refuses formats that lead to the network.
 
     Raises:
         RasterError: names the part.
+        RasterioError: a part that describes other files is refused.
     """
     if dataset.driver == "VRT":
-        _check(path, dataset, (_identity(path),))
+        _check(path, dataset, (_identity(path),), open_part)
 
 
-def _check(path: Path, dataset: DatasetReader, above: tuple[tuple[int, int], ...]) -> None:
+def _check(
+    path: Path,
+    dataset: DatasetReader,
+    above: tuple[tuple[int, int], ...],
+    open_part: Callable[[Path], DatasetReader],
+) -> None:
     for part in _parts(path, dataset):
         if not part.is_file():
             raise RasterError(
@@ -46,17 +57,19 @@ def _check(path: Path, dataset: DatasetReader, above: tuple[tuple[int, int], ...
                 str(path), "is a VRT of itself", "make it again from the rasters that it is to show"
             )
         with part.open("rb") as stream:
-            nested = _VRT in stream.read(_HEAD)
-        if nested:
-            with rasterio.open(part) as inner:
-                _check(part, inner, (*above, _identity(part)))
+            head = stream.read(_HEAD).removeprefix(BOM_UTF8).lstrip()
+        if _VRT in head or _DESCRIBES.match(head):
+            with open_part(part) as inner:
+                if inner.driver == "VRT":
+                    _check(part, inner, (*above, _identity(part)), open_part)
 
 
 def _parts(path: Path, dataset: DatasetReader) -> Iterator[Path]:
     """The files that a VRT names, once each; GDAL lists the VRT first."""
     raw = any("VRTRawRasterBand" in text for text in dataset.tags(ns="xml:VRT").values())
     for name in dict.fromkeys(dataset.files[1:]):
-        if name.startswith(_REMOTE):
+        prefix, colon, _ = name.partition(":")
+        if _REMOTE.search(name) or (colon and prefix.upper() in NETWORK_FORMATS):
             remedy = "download the file, and make the VRT of that"
             raise RasterError(str(path), f"is a VRT of {name}, which is no file of this computer", remedy)
         part = Path(name)

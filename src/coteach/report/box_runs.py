@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coteach.legend import Legend
-from coteach.report.charts import Chart, Line, line_chart
+from coteach.report.charts import SHARES, Chart, Line, line_chart
 from coteach.report.comparison import (
     Cell,
     described,
@@ -17,7 +17,7 @@ from coteach.report.comparison import (
     marked_cells,
     seconds_text,
 )
-from coteach.report.curves import run_lines
+from coteach.report.curves import run_lines, share_chart
 from coteach.report.logs import RunLog
 from coteach.report.views import Panel
 
@@ -26,7 +26,6 @@ EXPLAINED = (
     "overlap. All are means over the classes."
 )
 _FIGURES = ("AP", "AP50", "AP75")
-_SHARE = (0.0, 1.0)
 _NOTHING = "-"
 
 
@@ -96,22 +95,25 @@ def box_charts(runs: Sequence[BoxRun]) -> list[Chart]:
     pseudo = "train/pseudo_boxes"
     charts = [
         line_chart("Training loss", run_lines(runs, "train/loss_epoch")),
-        line_chart(
+        share_chart(
             "Validation AP and AP50",
-            run_lines(runs, "val/AP") + run_lines(runs, "val/AP50", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=("val/AP",),
+            dashed=("val/AP50",),
             note="Solid: AP. Dashed: AP50.",
         ),
-        line_chart(
+        share_chart(
             "Precision and recall of pseudo boxes",
-            run_lines(runs, f"{pseudo}/precision") + run_lines(runs, f"{pseudo}/recall", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=(f"{pseudo}/precision",),
+            dashed=(f"{pseudo}/recall",),
             note="Of the kept ones, at IoU 0.5. Solid: right ones of the kept. Dashed: found ones of the true.",
         ),
-        line_chart(
+        share_chart(
             "Teacher and student",
-            run_lines(runs, "val/F1_teacher") + run_lines(runs, "val/F1_student", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=("val/F1_teacher",),
+            dashed=("val/F1_student",),
             note="F1 of boxes of at least 0.5 on a few validation images. Solid: teacher. Dashed: student.",
         ),
         line_chart(
@@ -119,10 +121,11 @@ def box_charts(runs: Sequence[BoxRun]) -> list[Chart]:
             run_lines(runs, f"{pseudo}/per_image"),
             note="Boxes that are sure enough of their class.",
         ),
-        line_chart(
+        share_chart(
             "Jitter and reliability",
-            run_lines(runs, f"{pseudo}/still_share") + run_lines(runs, f"{pseudo}/reliability", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=(f"{pseudo}/still_share",),
+            dashed=(f"{pseudo}/reliability",),
             note="Solid: share of the candidates that stay where they are when jittered. "
             "Dashed: mean reliability of background.",
         ),
@@ -154,7 +157,7 @@ def pr_charts(runs: Sequence[BoxRun], legend: Legend) -> list[Chart]:
             for line in _pr_lines(name, color, label, curve)
         ]
         chart = line_chart(
-            f"{run.name}: precision and recall", lines, x_range=_SHARE, y_range=_SHARE, x_name="recall"
+            f"{run.name}: precision and recall", lines, x_range=SHARES, y_range=SHARES, x_name="recall"
         )
         charts += [] if chart is None else [chart]
     return charts

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 380.0, 230.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 368.0, 10.0, 190.0  # edges of the plot
+SHARES = (0.0, 1.0)  # ends of an axis
 _MOST_MARKS = 13
 # relative SVG paths around a point: disc, square, triangle, diamond
 MARKS = (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coteach.legend import Legend
-from coteach.report.charts import Chart, Line, line_chart
+from coteach.report.charts import SHARES, Chart, Line, line_chart
 from coteach.report.comparison import LoggedRun, MeasuredRun, RunStyle
 from coteach.report.figure_sets import MAPS, FigureSet
 
-_SHARE = (0.0, 1.0)
 _NETWORKS = ("a", "b")  # of methods that select
 
 
@@ -31,23 +30,25 @@ def run_charts(runs: Sequence[MeasuredRun], figure_set: FigureSet = MAPS) -> lis
             run_lines(runs, f"val/{next(iter(figure_set.columns))}"),
             note="Against the labels of the validation set.",
         ),
-        line_chart(
+        share_chart(
             "Retention and forget rate",
-            run_lines(runs, "train/retention_rate") + run_lines(runs, "train/forget_rate", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=("train/retention_rate",),
+            dashed=("train/forget_rate",),
             note="Solid: share of the items that the curriculum admits. Dashed: share of them that is forgotten.",
         ),
-        line_chart(
+        share_chart(
             "Agreement and overlap",
-            run_lines(runs, "train/agreement") + run_lines(runs, "train/selection_overlap", dashed=True),
-            y_range=_SHARE,
+            runs,
+            solid=("train/agreement",),
+            dashed=("train/selection_overlap",),
             note="Solid: items to which both networks give the same class. Dashed: items selected by both, of those selected by either.",
         ),
-        line_chart(
+        share_chart(
             "Label precision of the selection",
-            [line for n in _NETWORKS for line in run_lines(runs, f"train/label_precision/{n}")]
-            + [line for n in _NETWORKS for line in run_lines(runs, f"train/label_recall/{n}", dashed=True)],
-            y_range=_SHARE,
+            runs,
+            solid=tuple(f"train/label_precision/{n}" for n in _NETWORKS),
+            dashed=tuple(f"train/label_recall/{n}" for n in _NETWORKS),
             note="Solid: right labels among those that a network selects. Dashed: selected ones among those that are right.",
         ),
     ]
@@ -67,9 +68,29 @@ def selection_charts(runs: Sequence[MeasuredRun], legend: Legend) -> list[Chart]
             )
             for code, (name, color) in enumerate(zip(legend.names, legend.hex_colors(), strict=True))
         ]
-        chart = line_chart(f"{run.name}: selected share by class", lines, y_range=_SHARE)
+        chart = line_chart(f"{run.name}: selected share by class", lines, y_range=SHARES)
         charts += [] if chart is None else [chart]
     return charts
+
+
+def share_chart(
+    title: str, runs: Sequence[LoggedRun], *, solid: tuple[str, ...], dashed: tuple[str, ...], note: str
+) -> Chart | None:
+    """Two kinds of shares of each run on an axis from 0 to 1.
+
+    Args:
+        title: what is shown.
+        runs: in the order that decides their colours.
+        solid: figures of the log, in [0, 1], drawn as solid lines.
+        dashed: the same, drawn as dashed lines above them.
+        note: which is which.
+
+    Returns:
+        The chart; None if no run logged any of the figures.
+    """
+    lines = [line for figure in solid for line in run_lines(runs, figure)]
+    lines += [line for figure in dashed for line in run_lines(runs, figure, dashed=True)]
+    return line_chart(title, lines, y_range=SHARES, note=note)
 
 
 def run_lines(runs: Sequence[LoggedRun], figure: str, *, dashed: bool = False) -> list[Line]:

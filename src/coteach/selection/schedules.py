@@ -51,3 +51,19 @@ def check_share(name: str, value: float, *, below_one: bool = False) -> float:
         interval = "[0, 1)" if below_one else "[0, 1]"
         raise OptionError(name, f"{value} is outside {interval}", "give a share of the items")
     return value
+
+
+def check_not_negative(name: str, value: float, remedy: str = "use 0 for none") -> float:
+    """Return ``value`` if it is 0 or more.
+
+    Args:
+        name: the parameter's name, for the message.
+        value: to be checked.
+        remedy: what 0 does, for the message.
+
+    Raises:
+        OptionError: ``value`` is negative.
+    """
+    if value < 0:
+        raise OptionError(name, f"{value} is negative", remedy)
+    return value

@@ -80,9 +80,8 @@ def predict_box_images(
     step = job.options.batch_size
     with progress(sum(todo), "images") as advance:
         for start in range(0, len(images), step):
-            batch = [
-                image for image, new in zip(images[start : start + step], todo[start:], strict=False) if new
-            ]
+            part = slice(start, start + step)
+            batch = [image for image, new in zip(images[part], todo[part], strict=True) if new]
             read = _decode(batch, job.source, failures)
             journal.add(_look(read, stamped, folder, job, failures))
             for image in batch:

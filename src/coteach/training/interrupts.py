@@ -15,6 +15,8 @@ def heeding_interrupts() -> Iterator[None]:
     try:
         yield
     except SystemExit as left:
+        if not isinstance(left.__context__, KeyboardInterrupt):  # somebody else's, such as a data set's
+            raise
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
         raise KeyboardInterrupt from left

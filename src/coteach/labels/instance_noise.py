@@ -1,0 +1,85 @@
+"""Noise that depends on the item: each has a rate of its own, and alike ones are taken for the same class.
+
+Xia et al. 2020, algorithm 2. Noise that depends on the class alone is in :mod:`coteach.labels.class_noise`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Float64, Int, Int64
+from scipy.special import softmax
+from scipy.stats import truncnorm
+
+from coteach.errors import InputError
+from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
+
+_SPREAD = 0.1  # standard deviation of the items' own rates
+
+
+def instance_dependent_noise(
+    labels: Int[np.ndarray, " n"],
+    features: Float[np.ndarray, "m f"],
+    num_classes: int,
+    rate: float,
+    *,
+    seed: int,
+    exact: bool = False,
+) -> NoisyLabels:
+    """A label is wrong as the item's features will: alike items are taken for the same wrong class.
+
+    Each item has a rate of its own, drawn from a normal distribution about ``rate`` (standard deviation 0.1) cut to
+    [0, 1]. Its wrong classes are as likely as the softmax of a random projection of its features says; each true
+    class has a projection of its own.
+
+    Args:
+        labels: ``(N,)`` classes 0 to K-1; negative ones are no label and stay.
+        features: ``(N, F)``, best standardised; the flattened image, or an embedding.
+        num_classes: ``K``, at least 2.
+        rate: mean of the items' rates before they are cut, in [0, 1].
+        seed: of all that is random.
+        exact: in each class as many labels are wrong as its items' rates sum up to, to within one.
+
+    Returns:
+        The labels; row ``i`` of the transition is the mean over the items of class ``i`` (a class without items
+        keeps its label).
+
+    Raises:
+        OptionError: the rate is no share, or there are not two classes.
+        InputError: a label is K or more, or there is not one row of features an item.
+    """
+    check_noise(num_classes, rate)
+    if len(features) != len(labels):
+        raise InputError("features", f"{len(features)} rows for {len(labels)} labels", "give one row an item")
+    rng = np.random.default_rng(seed)
+    noisy = flat_labels(labels, num_classes)
+    low, high = -rate / _SPREAD, (1 - rate) / _SPREAD
+    own_rate = truncnorm.rvs(low, high, loc=rate, scale=_SPREAD, size=len(labels), random_state=rng)
+    transition = np.eye(num_classes)
+    for code in range(num_classes):
+        projection = rng.standard_normal((features.shape[1], num_classes))
+        items = np.flatnonzero(noisy.clean == code)
+        if not len(items):
+            continue
+        scores = features[items].astype(np.float64) @ projection
+        scores[:, code] = -np.inf
+        other = softmax(scores, axis=1)
+        q = own_rate[items]
+        transition[code] = ((1 - q)[:, None] * np.eye(num_classes)[code] + q[:, None] * other).mean(0)
+        wrong = _systematic(q, rng) if exact else rng.random(len(q)) < q
+        noisy.given[items[wrong]] = _draw(other[wrong], rng)
+    return NoisyLabels(noisy.given, transition)
+
+
+def _systematic(rates: Float64[np.ndarray, " n"], rng: np.random.Generator) -> Int64[np.ndarray, " m"]:
+    """Positions drawn with these probabilities, as many as they sum up to (to within one): systematic sampling."""
+    order = rng.permutation(len(rates))
+    marks = np.floor(np.cumsum(rates[order]) + rng.random()).astype(np.int64)
+    return order[np.diff(marks, prepend=0) > 0]
+
+
+def _draw(probs: Float64[np.ndarray, "m k"], rng: np.random.Generator) -> Int64[np.ndarray, " m"]:
+    """One class a row."""
+    reached = np.cumsum(probs, axis=1) / probs.sum(1, keepdims=True)
+    above = rng.random(len(probs))[:, None] >= reached[:, :-1]  # the last class takes what rounding leaves
+    drawn: Int64[np.ndarray, " m"] = above.sum(1)
+    return drawn

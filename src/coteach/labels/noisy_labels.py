@@ -1,0 +1,54 @@
+"""What every noise of items gives, and what it asks of the clean labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int, Int64
+
+from coteach.errors import InputError, OptionError
+
+
+class NoisyLabels(NamedTuple):
+    """Labels that are partly wrong.
+
+    Args:
+        labels: int64, shaped like the clean ones.
+        transition: ``(K, K)`` float64; rows sum to 1.
+    """
+
+    labels: Int64[np.ndarray, "*items"]
+    transition: Float64[np.ndarray, "k k"]
+
+
+class FlatLabels(NamedTuple):
+    """Labels in one row: the clean ones, and a copy to put the noise in."""
+
+    clean: Int64[np.ndarray, " n"]
+    given: Int64[np.ndarray, " n"]
+
+
+def flat_labels(labels: Int[np.ndarray, "*items"], num_classes: int) -> FlatLabels:
+    """Labels of any shape in one row.
+
+    Raises:
+        InputError: a label is K or more.
+    """
+    clean = labels.ravel().astype(np.int64)
+    if clean.size and clean.max() >= num_classes:
+        cause = f"class {clean.max()} for {num_classes} classes"
+        raise InputError("labels", cause, f"use 0 to {num_classes - 1}, negative for no label")
+    return FlatLabels(clean, clean.copy())
+
+
+def check_noise(num_classes: int, rate: float) -> None:
+    """Refuse a rate that is no share of the labels, and fewer than two classes.
+
+    Raises:
+        OptionError: see above.
+    """
+    if num_classes < 2:
+        raise OptionError("num_classes", f"{num_classes} leaves no wrong class", "give at least 2")
+    if not 0 <= rate <= 1:
+        raise OptionError("rate", f"{rate} is outside [0, 1]", "give a share of the labels")
