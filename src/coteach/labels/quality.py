@@ -28,8 +28,8 @@ TOLERANCE = 1e-6  # nats an item
 MAX_ITERATIONS = 500
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LabelQuality:
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class JudgedLabels:
     """What is known of the labels.
 
     Shape legend: ``N`` items, ``C`` classes.
@@ -40,9 +40,6 @@ class LabelQuality:
         posterior: ``(N, C)`` float32, p(true class | probabilities, given label); NaN likewise.
         transition: ``(C, C)`` float64, p(given label | true class); rows sum to 1.
         joint: ``(C, C)`` float64, expected number of items by true class (rows) and given label.
-        sharpness: ``β``.
-        bias: ``(C,)`` float64, ``b``; mean 0.
-        log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats.
     """
 
     p_wrong: Float64[np.ndarray, " n"]
@@ -50,9 +47,6 @@ class LabelQuality:
     posterior: Float32[np.ndarray, "n c"]
     transition: Float64[np.ndarray, "c c"]
     joint: Float64[np.ndarray, "c c"]
-    sharpness: float
-    bias: Float64[np.ndarray, " c"]
-    log_likelihood: Float64[np.ndarray, " i"]
 
     @property
     def noise_rate(self) -> float:
@@ -63,6 +57,21 @@ class LabelQuality:
         """Ids of the items with a label, the most probably wrong first; equal ones in order of their ids."""
         order = np.argsort(-self.p_wrong, kind="stable")
         return np.asarray(order[: int(np.isfinite(self.p_wrong).sum())], np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LabelQuality(JudgedLabels):
+    """What one set of probabilities says of the labels, and the model by which it does.
+
+    Args:
+        sharpness: ``β``.
+        bias: ``(C,)`` ``b``; mean 0.
+        log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats.
+    """
+
+    sharpness: float
+    bias: Float64[np.ndarray, " c"]
+    log_likelihood: Float64[np.ndarray, " i"]
 
     def posterior_of(
         self, probs: Float[np.ndarray, "m c"], labels: Int[np.ndarray, " m"]

@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
 from coteach.errors import InputError
-from coteach.labels.quality import LabelQuality, label_quality
+from coteach.labels.quality import JudgedLabels
+from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.tables import write_table
 
 COLUMNS = ("id", "path", "given", "suggested", "p_wrong", "loss", "margin", "forgetting", "agreement")
@@ -36,7 +37,7 @@ class LabelAudit:
     """
 
     given: Int64[np.ndarray, " n"]
-    quality: LabelQuality
+    quality: JudgedLabels
     loss: Float64[np.ndarray, " n"]
     margin: Float64[np.ndarray, " n"]
     forgetting: Float64[np.ndarray, " n"]
@@ -100,7 +101,6 @@ class LabelAudit:
             "classes": list(names),
             "transition": self.quality.transition.tolist(),
             "true_by_given": self.quality.joint.tolist(),
-            "sharpness": self.quality.sharpness,
         }
 
 
@@ -117,7 +117,8 @@ def audit(
             ``(N, C)`` of class probabilities, of any model; best are out-of-fold ones.
         labels: ``(N,)`` given classes, -1 for none, beside an array of probabilities; a run knows its own.
         out_of_fold: beside a run: ``(N, C)`` class probabilities by networks that have not seen the item, such as those
-            of :func:`coteach.out_of_fold`; both are then averaged (docs/audit.md says what that gains).
+            of :func:`coteach.out_of_fold`; each reading of the history is averaged with them (docs/audit.md says
+            what that gains).
 
     Raises:
         InputError: labels are missing, or are given beside a run; ``out_of_fold`` does not fit the run.
@@ -135,7 +136,7 @@ def audit(
         if out_of_fold is not None:
             raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
         nothing = np.full(len(labels), np.nan)
-        quality = label_quality(source, labels)
+        quality = judge_labels([source], labels)
         followed = _followed(source, labels)
         return LabelAudit(labels.astype(np.int64), quality, nothing, nothing, nothing, nothing, followed)
     if labels is not None:
@@ -155,18 +156,19 @@ def audit_history(
     seen = history["seen"]
     given = history["label"].astype(np.int64)
     labelled = np.where(given >= 0, 1.0, np.nan)
-    probs = _mean(history["probs"], seen[..., None])
+    probs, loss = _mean(history["probs"], seen[..., None]), _mean(history["loss"], seen)
+    readings = [probs, probs_by_loss(probs, given, loss)]
     if out_of_fold is not None:
         if out_of_fold.shape != probs.shape:
             cause = f"are {out_of_fold.shape}, the history of the run is {probs.shape}"
             raise InputError(
                 "out_of_fold", cause, "give probabilities of the images that the run was trained on"
             )
-        probs = (probs + out_of_fold) / 2
+        readings = [(reading + out_of_fold) / 2 for reading in readings]
     return LabelAudit(
         given=given,
-        quality=label_quality(probs, given),
-        loss=labelled * _mean(history["loss"], seen),
+        quality=judge_labels(readings, given),
+        loss=labelled * loss,
         margin=labelled * _mean(history["margin"], seen),
         forgetting=labelled * history["forgotten"].mean(0),
         agreement=labelled * _share(history["agreed"], history["compared"]),

@@ -1,0 +1,84 @@
+"""Labels judged by several readings."""
+
+import numpy as np
+import pytest
+
+from coteach.labels.quality import label_quality
+from coteach.labels.readings import judge_labels, probs_by_loss
+
+
+def test_the_label_has_the_geometric_mean_and_the_others_share_the_rest():
+    """Two epochs: 0.1 then 0.9 for the label, a geometric mean of 0.3; the others share 0.7."""
+    epochs = np.array([[0.1, 0.6, 0.3], [0.9, 0.09, 0.01]])
+    loss = -np.log(epochs[:, 0]).mean()
+    found = probs_by_loss(epochs.mean(0)[None], np.array([0]), np.array([loss]))
+    first, second = 0.6 + 0.09, 0.3 + 0.01
+    expected = [0.3, 0.7 * first / (first + second), 0.7 * second / (first + second)]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+def test_nothing_changes_without_a_label_or_without_change():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(4), 30)
+    labels = rng.integers(-1, 4, 30)
+    loss = np.where(labels >= 0, -np.log(probs[np.arange(30), labels]), np.nan)
+    np.testing.assert_allclose(probs_by_loss(probs, labels, loss), probs, rtol=1e-12)
+
+
+def test_certainty_of_the_label_and_unknown_items():
+    found = probs_by_loss(np.array([[1.0, 0.0], [np.nan, np.nan]]), np.array([0, 1]), np.array([0.0, np.nan]))
+    assert found[0].tolist() == [1.0, 0.0]
+    assert np.isnan(found[1]).all()
+
+
+def learned_by_heart(epochs, *, seed=0, count=3000, classes=4):
+    """Mean probabilities, loss, labels, wrong: the true class is known from the start, the label is learned, each at its own speed."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, count)
+    labels = np.where(rng.random(count) < 0.3, (truth + rng.integers(1, classes, count)) % classes, truth)
+    known, speed = rng.normal(4, 1, (count, 1)), rng.uniform(0.05, 1, (count, 1))
+    right, given = np.eye(classes)[truth], np.eye(classes)[labels]
+    noise = rng.normal(0, 1, (epochs, count, classes))
+    scores = known * right + speed * np.arange(epochs)[:, None, None] * given + noise
+    probs = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    loss = -np.log(probs[:, np.arange(count), labels]).mean(0)
+    return probs.mean(0), loss, labels, labels != truth
+
+
+def average_precision(scores, wrong):
+    hits = wrong[np.argsort(-scores, kind="stable")]
+    return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean()
+
+
+def test_wrong_labels_that_were_learned_by_heart_are_found_by_the_loss():
+    probs, loss, labels, wrong = learned_by_heart(30)
+    alone = label_quality(probs, labels)
+    both = judge_labels([probs, probs_by_loss(probs, labels, loss)], labels)
+    missed = [1 - average_precision(one.p_wrong, wrong) for one in (alone, both)]
+    assert missed[1] < 0.6 * missed[0] < 0.01
+    assert abs(both.noise_rate - 0.3) < abs(alone.noise_rate - 0.3)
+
+
+def test_readings_are_heard_alike():
+    first, _, labels, _ = learned_by_heart(2, count=300)
+    second, *_ = learned_by_heart(3, count=300)
+    one, two = label_quality(first, labels), label_quality(second, labels)
+    both = judge_labels([first, second], labels)
+    np.testing.assert_allclose(both.p_wrong, (one.p_wrong + two.p_wrong) / 2)
+    mean = (one.posterior.astype(np.float64) + two.posterior) / 2
+    np.testing.assert_array_equal(both.suggested, mean.argmax(1))
+    for true in range(4):
+        for given in range(4):
+            assert both.joint[true, given] == pytest.approx(mean[labels == given, true].sum())
+    np.testing.assert_allclose(both.transition.sum(1), 1)
+
+
+def test_an_item_that_one_reading_does_not_know_is_unknown():
+    probs, _, labels, _ = learned_by_heart(2, count=50)
+    gap = probs.copy()
+    gap[7] = np.nan
+    found = judge_labels([probs, gap], labels)
+    assert np.isnan(found.p_wrong[7])
+    assert found.suggested[7] == -1
+    assert 7 not in found.ranked()
+    assert np.isfinite(np.delete(found.p_wrong, 7)).all()
