@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from coteach.methods.peer_ensemble import PeerEnsemble, PeerEnsembleConfig
 from coteach.methods.supervised import Supervised
 from coteach.report.line_drawing import draw_by_epoch
 from coteach.training.options import TrainerOptions
+from coteach.training.state import read_state
 from coteach.types import Batch
 
 CLASSES = 10
@@ -55,7 +55,11 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
         "elr": (Elr, ElrConfig()),
         "peer_ensemble": (
             PeerEnsemble,
-            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99),
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end="mixture"),
+        ),
+        "peer_ensemble_auto": (
+            PeerEnsemble,
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end="auto"),
         ),
         "peer_ensemble_rate": (
             PeerEnsemble,
@@ -125,7 +129,7 @@ def train(
 ) -> dict[str, Any]:
     """Train once (what was interrupted goes on), and read the figures of its epochs."""
     val = [np.concatenate(parts) for parts in zip(setting.held, setting.test, strict=True)]
-    start = time.perf_counter()
+    run = folder / f"{setting.noise}_{name}_{seed}"
     result = coteach.fit(
         setting.network,
         coteach.ArrayDataset(
@@ -137,7 +141,7 @@ def train(
         ),
         epochs=setting.epochs,
         seed=seed,
-        output_dir=folder / f"{setting.noise}_{name}_{seed}",
+        output_dir=run,
         options=TrainerOptions(monitor="val/noisy", monitor_mode="max", log_images=0, **setting.options),
         **setting.fit,
     )
@@ -150,7 +154,7 @@ def train(
         "last": statistics.mean(test[-last:]),
         "best": test[int(np.argmax(noisy))],
         "noisy": max(noisy),
-        "seconds": time.perf_counter() - start,
+        "seconds": read_state(run)["seconds"],  # of all its parts
         "test_by_epoch": test,
         "noisy_by_epoch": noisy,
         "selection_by_epoch": curves,

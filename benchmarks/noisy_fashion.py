@@ -27,6 +27,7 @@ NOISE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sym-20": lambda labels: symmetric_noise(labels, CLASSES, 0.2, seed=1).labels,
     "sym-50": lambda labels: symmetric_noise(labels, CLASSES, 0.5, seed=1).labels,
     "pair-45": lambda labels: pair_flip_noise(labels, CLASSES, 0.45, seed=1).labels,
+    "none": lambda labels: labels,
 }
 
 

@@ -23,7 +23,13 @@ NULL_OPTIONS = {
     "jocor": {"lambda_agree": 0.0, "forget_end": 0.0},
     "elr": {"lambda_elr": 0.0},
     "divide_mix": {"warm_epochs": 1},
-    "peer_ensemble": {"warm_epochs": 1, "label_smoothing": 0.0, "mixup_alpha": 0.0, "consistency": 0.0},
+    "peer_ensemble": {
+        "warm_epochs": 1,
+        "forget_end": "mixture",
+        "label_smoothing": 0.0,
+        "mixup_alpha": 0.0,
+        "consistency": 0.0,
+    },
 }
 # Options with which it is looked at here, where the defaults would not show what it is.
 OPTIONS = {

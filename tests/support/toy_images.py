@@ -32,7 +32,10 @@ class ToyImages(Dataset):
         image[index % 2] += 0.5
         code = index % 2 if index not in self.wrong else 1 - index % 2
         label = nn.functional.one_hot(torch.tensor(code), 2).float()
-        return {"image": image, "mask": {"mask": label, "w_conf": torch.tensor(1 - index / 100)}}
+        return {
+            "image": image,
+            "mask": {"mask": label, "w_conf": torch.tensor(1 - index / max(100, self.size))},
+        }
 
     def __getitem__(self, index: int) -> dict:
         sample = self.plain(index)

@@ -110,7 +110,7 @@ def test_an_interrupted_run_has_the_figures_of_an_uninterrupted_one(tmp_path, di
         ("jocor", {"forget_end": 0.4, "e_warm": 1}),
         ("co_teaching_plus", {"forget_end": 0.4, "e_warm": 1, "agree_epochs": 1}),
         ("divide_mix", {"warm_epochs": 1}),
-        ("peer_ensemble", {"warm_epochs": 1}),
+        ("peer_ensemble", {"warm_epochs": 1, "forget_end": "mixture"}),
     ],
 )
 def test_every_method_that_selects_tells(tmp_path, method, options):

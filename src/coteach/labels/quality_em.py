@@ -60,7 +60,7 @@ def fit_model(
     """
     classes = log_probs.shape[1]
     posterior = np.eye(classes)[log_probs.argmax(1)]
-    model = LabelModel(_transition(posterior, given), 1.0, np.zeros(classes))
+    model = LabelModel(transition_of(posterior, given), 1.0, np.zeros(classes))
     gains: list[float] = []
     for _ in range(max_iterations):
         joint = log_joint(log_probs, given, model)
@@ -72,7 +72,7 @@ def fit_model(
         if sharpen:
             model = _maximise(log_probs, given, posterior, model)
         else:
-            model = LabelModel(_transition(posterior, given), model.sharpness, model.bias)
+            model = LabelModel(transition_of(posterior, given), model.sharpness, model.bias)
     return model, posterior, gains
 
 
@@ -101,7 +101,7 @@ def _maximise(
     sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
     prior = softmax(sharpness * log_probs + model.bias, axis=1)
     bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
-    return LabelModel(_transition(posterior, given), sharpness, bias - bias.mean())
+    return LabelModel(transition_of(posterior, given), sharpness, bias - bias.mean())
 
 
 def joint_counts(
@@ -112,7 +112,7 @@ def joint_counts(
     return np.stack([np.bincount(given, column, minlength=classes) for column in posterior.T])
 
 
-def _transition(
+def transition_of(
     posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
 ) -> Float64[np.ndarray, "c c"]:
     """p(given | true), pulled a little towards labels that are mostly right."""

@@ -8,6 +8,7 @@ confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -49,8 +50,8 @@ class CoTeachingLoss:
         lambda_reg: weight of the neighbourhood term (eq. 10), the mean over ordered pairs and both networks;
             0 leaves it out.
         forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class; ``auto`` takes the noise rate
-            that the losses show, ``auto_by_class`` that of each class (``forget.noise`` is the estimate: call its
-            ``begin_epoch`` before each epoch; it belongs into checkpoints).
+            that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class
+            (``forget.noise`` is the estimate: call its ``begin_epoch`` before each epoch; it belongs into checkpoints).
         balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
@@ -158,7 +159,12 @@ class CoTeachingLoss:
     __call__ = compute
 
     def terms(
-        self, logits_a: Tensor, logits_b: Tensor, target: SoftTarget, features: Tensor | None
+        self,
+        logits_a: Tensor,
+        logits_b: Tensor,
+        target: SoftTarget,
+        features: Tensor | None,
+        ids: Int[Tensor, " b"] | None = None,
     ) -> LossTerms:
         """The same by parts: one term a network, L_reg shared, and figures for the log.
 
@@ -167,6 +173,8 @@ class CoTeachingLoss:
             logits_b: ``(B, C, *S)`` of network B.
             target: the labels.
             features: ``(B, F, H, W)``, needed if ``lambda_reg`` > 0.
+            ids: ``(B,)`` of the samples, by which labels are held out where the forget rate is estimated; without them
+                none is, and what networks say of labels they may have learned is taken instead: too low a rate.
 
         Returns:
             Terms of networks ``a`` and ``b``.
@@ -177,13 +185,17 @@ class CoTeachingLoss:
         check_same_items(logits_a, target.probs)
         check_same_items(logits_b, target.probs)
         losses_a, losses_b, shared = self._losses(logits_a, logits_b, target, features)
-        admitted = self._admit(target)
         label = hard_label(target.probs)
-        if self.forget.noise is not None:
-            mean = (losses_a + losses_b) / 2
-            self.forget.noise.observe(
-                mean, label, target.valid, seed=self.curriculum.seed, step=self.current_step
-            )
+        usable = self.forget.usable(
+            (logits_a, logits_b),
+            label,
+            target.valid,
+            ids,
+            epoch=self.current_epoch,
+            seed=self.curriculum.seed,
+            step=self.current_step,
+        )
+        admitted = self._admit(replace(target, valid=usable))
         j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
         weight = weighted(target.weight, target.probs, self.class_weights)
         loss_a, loss_b = cross_update(losses_a, losses_b, weight, j_a, j_b, sync=self.sync)

@@ -34,7 +34,8 @@ class CoTeachingConfig:
         p_start: share of the items admitted at epoch 0.
         p_end: share admitted from ``e_warm`` on.
         forget_end: share of each class left out from ``e_warm`` on; a list gives each class its own; ``auto`` takes
-            the noise rate that the losses of the epoch before show, ``auto_by_class`` that of each class.
+            the noise rate that a tenth of the images shows, whose labels nobody learns before ``e_warm``;
+            ``auto_by_class`` that of each class.
         lambda_reg: weight of the neighbourhood term; 0 leaves it out.
         balance: small-loss share of each class over the ``batch`` or in each ``sample``.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
@@ -116,6 +117,7 @@ class CoTeaching(LabelMethod):
             self.logits("b", batch, step),
             as_soft_target(batch.target, self.num_classes),
             features=batch.inputs if self.config.lambda_reg > 0 else None,
+            ids=batch.ids,
         )
         for network, chosen in terms.chosen.items():
             self.tell_choice(network, batch.ids, chosen)

@@ -83,6 +83,6 @@ class CoTeachingPlus(PairMethod):
     def _eligible(self, pair: Pair, step: Step) -> Tensor:
         """The disputed items, once the networks have learned enough to dispute."""
         if step.epoch < self.config.agree_epochs:
-            return pair.target.valid
+            return pair.usable
         label_a, label_b = (hard_label(logits.detach()) for logits in pair.logits)
-        return restrict_to("disagree", label_a, label_b, pair.target.valid, sync=self.config.sync)
+        return restrict_to("disagree", label_a, label_b, pair.usable, sync=self.config.sync)

@@ -71,7 +71,7 @@ class JoCoR(PairMethod):
         target, (own_a, own_b) = pair.target, pair.losses
         apart = symmetric_divergence(*pair.logits)
         joint = (1 - share) * (own_a + own_b) + share * apart
-        chosen = self.choose(joint, pair, target.valid, step)
+        chosen = self.choose(joint, pair, pair.usable, step)
         for network in self.trained:
             self.tell_choice(network, batches["train"].ids, chosen.mask)
         count = mean_over_processes(chosen.mask.sum()) if self.config.sync else None
@@ -84,5 +84,5 @@ class JoCoR(PairMethod):
                 "b": {"cross_entropy": (1 - share) * mean_b},
             },
             shared={"agreement": share * mean_apart},
-            logs=self.figures(pair, target.valid, chosen, chosen, step),
+            logs=self.figures(pair, pair.usable, chosen, chosen, step),
         )

@@ -22,12 +22,14 @@ class Pair(NamedTuple):
     Args:
         target: the labels.
         label: ``(B, *S)`` the hard ones.
+        usable: ``(B, *S)`` bool, which items may be learned from: they have a label and are not held out.
         logits: ``(B, C, *S)`` of networks a and b.
         losses: ``(B, *S)`` plain cross-entropy of a and b.
     """
 
     target: SoftTarget
     label: Tensor
+    usable: Tensor
     logits: tuple[Tensor, Tensor]
     losses: tuple[Tensor, Tensor]
 
@@ -51,7 +53,7 @@ class PairMethod(LabelMethod):
             self.forget.noise.begin_epoch(epoch)
 
     def see(self, batches: Mapping[str, Batch], step: Step) -> Pair:
-        """What both networks say of the batch; the noise rate, if it is estimated, learns of their mean loss.
+        """What both networks say of the batch; the noise rate, if it is estimated, learns what they say of images held out.
 
         Args:
             batches: with ``train``, the only stream.
@@ -67,10 +69,10 @@ class PairMethod(LabelMethod):
             check_same_items(scores, target.probs)
         losses = soft_cross_entropy(logits[0], target.probs), soft_cross_entropy(logits[1], target.probs)
         label = hard_label(target.probs)
-        if self.forget.noise is not None:
-            mean = (losses[0] + losses[1]) / 2
-            self.forget.noise.observe(mean, label, target.valid, seed=step.seed, step=step.index)
-        return Pair(target, label, logits, losses)
+        usable = self.forget.usable(
+            logits, label, target.valid, batch.ids, epoch=step.epoch, seed=step.seed, step=step.index
+        )
+        return Pair(target, label, usable, logits, losses)
 
     def choose(self, losses: Tensor, pair: Pair, eligible: Tensor, step: Step) -> Selection:
         """The items of small loss among the eligible ones, as many as the epoch's forget rate leaves.

@@ -1,12 +1,13 @@
 """Our own recipe: two networks with moving averages, each judged by the other's, that predict together.
 
-Parts of several papers, each of which can be left out: two networks judge each other's labels (Han et al. 2018) by a
-mixture of normal distributions on the losses (Li et al. 2020), with a minimum for each class; losses and guesses
-are those of the networks' moving averages (Tarvainen & Valpola 2017), which also predict; mixup (Zhang et al. 2018) of
-everything; refused labels are replaced by the averages' guess on another view (Berthelot et al. 2019). Losses are noted
+Parts of several papers, each of which can be left out: two networks judge each other's labels (Han et al. 2018); what they
+say is the word of their moving averages (Tarvainen & Valpola 2017), which also predict; mixup (Zhang et al. 2018) of
+everything; refused labels are replaced by the averages' guess on another view (Berthelot et al. 2019). All is noted
 as images pass, so nothing is scanned; the averages see each image once more than plain training does.
 
-With a given forget rate the smallest losses of each class are believed instead of what a mixture says. Measured in
+Which labels are believed: those most likely right, as many of each class as labels held out say
+(:mod:`coteach.selection.label_judge`, our own). Or, with a given forget rate, those of smallest loss of each class; or what a mixture
+of normal distributions on the losses says (Li et al. 2020), with a minimum for each class. Measured in
 docs/benchmarks/noisy_fashion.md. Items are images.
 
 Shape legend: ``N`` images of the training set, ``B`` of a batch, ``C`` classes.
@@ -16,8 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,9 @@ from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
-from coteach.selection.dividing import divide
+from coteach.selection.dividing import divide, divide_by_rank
+from coteach.selection.label_judge import LabelJudge
 from coteach.selection.schedules import check_not_negative, check_share, ramp
-from coteach.selection.small_loss import select_small_loss
 from coteach.selection.whole_batch import gather_items, mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
 
@@ -45,10 +45,12 @@ class PeerEnsembleConfig:
     """Options of ``PeerEnsemble``.
 
     Args:
-        warm_epochs: epochs in which all labels are believed, or over which the forget rate rises from 0, >= 1.
-        forget_end: of each class, the share of labels that are not believed, those of largest loss, in [0, 1); None
-            lets a mixture on the losses decide. To be given where losses of right and wrong labels form no two groups,
-            as with many labels flipped to one other class.
+        warm_epochs: epochs in which all labels are believed, or over which a given forget rate rises from 0, >= 1; with
+            ``auto`` labels are judged anew after as many again.
+        forget_end: of each class, the share of labels that are not believed, those of largest loss, in [0, 1).
+            ``auto`` estimates the noise from a tenth of the labels, which are never learned from, and refuses so many of
+            those that are least likely right. ``mixture`` lets a mixture on the losses decide; it fails where those of
+            right and wrong labels form no two groups, as with many labels flipped to one other class.
         threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
         minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
         ema_decay: of the moving averages, in [0, 1); 0 has none: the networks themselves judge and predict.
@@ -63,7 +65,7 @@ class PeerEnsembleConfig:
     """
 
     warm_epochs: int = 5
-    forget_end: float | None = None
+    forget_end: float | Literal["auto", "mixture"] = "auto"
     threshold: float = 0.5
     minimum_share: float = 0.1
     ema_decay: float = 0.999
@@ -76,7 +78,12 @@ class PeerEnsembleConfig:
     def __post_init__(self) -> None:
         for name in ("threshold", "minimum_share", "ema_decay"):
             check_share(name, getattr(self, name), below_one=True)
-        check_share("forget_end", self.forget_end or 0.0, below_one=True)
+        if isinstance(self.forget_end, str):
+            if self.forget_end not in ("auto", "mixture"):
+                cause = f"{self.forget_end!r} is unknown"
+                raise OptionError("forget_end", cause, "give a share, 'auto' or 'mixture'")
+        else:
+            check_share("forget_end", self.forget_end, below_one=True)
         check_share("label_smoothing", self.label_smoothing)
         for name in ("mixup_alpha", "consistency", "ramp_epochs"):
             check_not_negative(name, getattr(self, name), "use 0 to leave it out")
@@ -100,12 +107,14 @@ class PeerEnsemble(LabelMethod):
         noted: ``(2, N)`` float32, the last loss of each image by the average of a, of b; NaN if never seen.
         labels: ``(N,)`` int64, the class as labelled; -1 if never seen or without a label.
         kept: ``(2, N)`` bool, the labels that a, that b believes.
-        divided: 0-d int64, the epoch for which ``kept`` holds. All four are a part of each checkpoint.
+        divided: 0-d int64, the epoch for which ``kept`` holds.
+        judge: estimates the noise; None unless ``forget_end`` is ``auto``. All five are a part of each checkpoint.
     """
 
     name: ClassVar[str] = "peer_ensemble"
     config_type: ClassVar[type] = PeerEnsembleConfig
     trained: ClassVar[tuple[str, ...]] = ("a", "b")
+    judge: LabelJudge | None
     noted: Tensor
     labels: Tensor
     kept: Tensor
@@ -119,6 +128,10 @@ class PeerEnsemble(LabelMethod):
         self.register_buffer("labels", torch.full((info.num_items,), -1))
         self.register_buffer("kept", torch.ones(2, info.num_items, dtype=torch.bool))
         self.register_buffer("divided", torch.tensor(-1))
+        self.judge = None
+        if self.config.forget_end == "auto":
+            self.judge = LabelJudge(info.num_items, info.num_classes, info.seed)
+            self.kept[:] = ~self.judge.held_out()
         if self.config.ema_decay > 0:
             for name in self.trained:
                 self.networks[f"{name}_mean"] = follower_of(self.networks[name])
@@ -129,34 +142,42 @@ class PeerEnsemble(LabelMethod):
         return tuple(name if self.config.ema_decay == 0 else f"{name}_mean" for name in self.trained)
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
-        """Divide the labels by the losses noted, unless that was done before the run was interrupted."""
-        mixed = self.config.forget_end is None
-        if epoch < (self.config.warm_epochs if mixed else 1) or int(self.divided) == epoch:
+        """Divide the labels by what was noted, unless that was done before the run was interrupted."""
+        if not self._is_due(epoch) or int(self.divided) == epoch:
             return
         label, known = self.labels.clamp(min=0), (self.labels >= 0) & ~self.noted.isnan()
-        self.kept[:] = self._by_mixture(label, known) if mixed else self._by_rank(label, known, epoch)
+        self.kept[:] = self._divide(label, known, epoch)
         self.divided.fill_(epoch)
 
-    def _by_mixture(self, label: Tensor, known: Tensor) -> Tensor:
-        return divide(
-            self.noted,
-            label,
-            known,
-            num_classes=self.num_classes,
-            threshold=self.config.threshold,
-            minimum_share=self.config.minimum_share,
-            seed=self.seed,
-        )[1]
+    def _is_due(self, epoch: int) -> bool:
+        """Whether labels are divided before this epoch.
 
-    def _by_rank(self, label: Tensor, known: Tensor, epoch: int) -> Tensor:
-        rate = ramp(epoch, self.config.warm_epochs, 0.0, self.config.forget_end)
-        choose = partial(
-            select_small_loss, group=label, num_groups=self.num_classes, seed=self.seed, step=epoch
+        With ``auto`` in every ``warm_epochs``-th only: what networks say of a class changes most when they are given other
+        labels, and one that changes during an epoch forms no cluster.
+        """
+        warm: int = self.config.warm_epochs
+        if self.judge is not None:
+            return epoch >= warm and epoch % warm == 0
+        return epoch >= (warm if self.config.forget_end == "mixture" else 1)
+
+    def _divide(self, label: Tensor, known: Tensor, epoch: int) -> Tensor:
+        config: PeerEnsembleConfig = self.config
+        if self.judge is not None:
+            return self.judge.divide(label, known, step=epoch)
+        if isinstance(config.forget_end, str):
+            return divide(
+                self.noted,
+                label,
+                known,
+                num_classes=self.num_classes,
+                threshold=config.threshold,
+                minimum_share=config.minimum_share,
+                seed=self.seed,
+            )[1]
+        rate = ramp(epoch, config.warm_epochs, 0.0, config.forget_end)
+        return divide_by_rank(
+            self.noted, label, known, rate, num_classes=self.num_classes, seed=self.seed, step=epoch
         )
-        chosen = [
-            choose(own, rate, eligible=there).mask for own, there in zip(self.noted, known, strict=True)
-        ]
-        return torch.stack(chosen)
 
     def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- every epoch the same
         """Two views: one is learned, the averages look at the other."""
@@ -168,15 +189,17 @@ class PeerEnsemble(LabelMethod):
         target = as_soft_target(batch.target, self.num_classes)
         check_one_label(self.name, target.probs)
         guess = self._look(batch, target)
-        warm = self.config.forget_end is None and step.epoch < self.config.warm_epochs
         networks = {}
         for name in self.trained:
-            kept = target.valid if warm else target.valid & self.kept[_PEER[name], batch.ids]
+            kept = target.valid & self.kept[_PEER[name], batch.ids]
             self.tell_choice(self.trained[_PEER[name]], batch.ids, kept)
             lesson = self._lesson(target, kept, guess, step)
             networks[name] = {"cross_entropy": self._learn(name, batch, lesson, step)}
         believed = self.kept.float().mean(1)
-        return LossTerms(networks=networks, logs={"kept_share/a": believed[0], "kept_share/b": believed[1]})
+        logs = {"kept_share/a": believed[0], "kept_share/b": believed[1]}
+        if self.judge is not None:
+            logs["noise_rate"] = self.judge.rate.clone()
+        return LossTerms(networks=networks, logs=logs)
 
     def _look(self, batch: Batch, target: SoftTarget) -> Tensor:
         """What the averages say of the last view, ``(B, C)``; their losses are noted."""
@@ -187,9 +210,12 @@ class PeerEnsemble(LabelMethod):
             torch.where(target.valid, soft_cross_entropy(one, target.probs), torch.nan) for one in log_probs
         ]
         label = torch.where(target.valid, hard_label(target.probs).long(), -1)
-        (ids, label, *losses), _ = gather_items(
-            batch.ids, label, *losses
-        )  # tables are the same in all processes
+        rows = [] if self.judge is None else [said.movedim(0, 1)]
+        # tables are the same in all processes
+        (ids, label, *shared), _ = gather_items(batch.ids, label, *losses, *rows)
+        losses = shared[: len(losses)]
+        if self.judge is not None:
+            self.judge.said[:, ids] = shared[-1].movedim(0, 1)
         self.noted[:, ids] = torch.stack(losses)
         self.labels[ids] = label
         return said.mean(0)

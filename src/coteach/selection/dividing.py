@@ -1,4 +1,4 @@
-"""The training set -> what is clean by the losses of each network (DivideMix, Li et al., ICLR 2020, section 3.1)."""
+"""The training set -> what each of several networks believes: by a mixture (DivideMix, Li et al., ICLR 2020, 3.1) or by rank."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from coteach.selection.mixture import clean_probability, select_by_mixture
+from coteach.selection.small_loss import select_small_loss
 
 
 def divide(
@@ -49,3 +50,36 @@ def divide(
         clean.append(clean_probability(own, known))
         kept.append(found if found.any() else known)
     return torch.stack(clean), torch.stack(kept)
+
+
+def divide_by_rank(
+    losses: Float[Tensor, "k n"],
+    label: Int[Tensor, " n"],
+    known: Bool[Tensor, "k n"],
+    rates: float | Float[Tensor, " c"],
+    *,
+    num_classes: int,
+    seed: int,
+    step: int,
+) -> Bool[Tensor, "k n"]:
+    """Of each class, the labels of smallest loss are kept, for each network by its own losses.
+
+    Args:
+        losses: ``(k, n)``, or any other doubt of a label; NaN where not known.
+        label: ``(n,)`` the class of each item, 0 to ``num_classes - 1``, also of one without a label.
+        known: ``(k, n)``, which to choose from.
+        rates: the share that is refused, in [0, 1); of all classes or of each.
+        num_classes: ``C``.
+        seed: for ties.
+        step: for ties.
+
+    Returns:
+        ``(k, n)`` what is kept.
+    """
+    chosen = [
+        select_small_loss(
+            own, rates, group=label, num_groups=num_classes, eligible=there, seed=seed, step=step
+        ).mask
+        for own, there in zip(losses, known, strict=True)
+    ]
+    return torch.stack(chosen)

@@ -24,7 +24,7 @@ class ForgetRate(nn.Module):
 
     Args:
         end: the rate from epoch ``e_warm`` on, in [0, 1); a list gives each class its own; ``auto`` takes the noise
-            rate that the losses show, ``auto_by_class`` that of each class.
+            rate that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class.
         e_warm: epochs until ``end`` is reached, >= 0.
         num_classes: ``C``.
 
@@ -39,7 +39,7 @@ class ForgetRate(nn.Module):
         super().__init__()
         self.e_warm = e_warm
         ramp(0, e_warm, 0.0, 1.0)  # refuses a negative e_warm
-        self.noise = NoiseRate(num_classes) if end in _ESTIMATED else None
+        self.noise = NoiseRate(num_classes, until=e_warm) if end in _ESTIMATED else None
         self.differs = end == "auto_by_class"
         self.ends: tuple[float, ...] = (0.0,) * num_classes
         if self.noise is None:
@@ -70,6 +70,40 @@ class ForgetRate(nn.Module):
         if self.noise is not None:
             shown["noise_rate"] = self.noise.overall[0].clone()
         return shown
+
+    def usable(
+        self,
+        logits: tuple[Float[Tensor, "b c *s"], Float[Tensor, "b c *s"]],
+        label: Int[Tensor, "b *s"],
+        valid: Bool[Tensor, "b *s"],
+        ids: Int[Tensor, " b"] | None,
+        *,
+        epoch: float,
+        seed: int,
+        step: int,
+    ) -> Bool[Tensor, "b *s"]:
+        """Which items may be learned from; if the rate is estimated, it hears of the others.
+
+        Args:
+            logits: of both networks.
+            label: class of every item.
+            valid: which items have a label.
+            ids: of the samples, by which they are held out; None holds none out: the estimate is of all items then.
+            epoch: current epoch.
+            seed: seed of the run.
+            step: counter of the batch.
+        """
+        if self.noise is None:
+            return valid
+        if ids is None:
+            held, apart = valid, torch.zeros_like(valid)
+        else:
+            out = self.noise.holds_out(ids.long(), epoch=epoch, seed=seed)
+            apart = out.view(-1, *[1] * (valid.ndim - 1)).expand(valid.shape)
+            held = valid & apart
+        said = (logits[0].detach().float().softmax(1) + logits[1].detach().float().softmax(1)) / 2
+        self.noise.observe(said, label, held, seed=seed, step=step)
+        return valid & ~apart
 
     def select(
         self,

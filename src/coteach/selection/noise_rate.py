@@ -1,27 +1,55 @@
-"""How many labels are wrong, estimated from the losses that training sees anyway: nothing has to be scanned.
+"""How many labels are wrong, estimated during training from labels that nobody learns from.
 
-The losses of an epoch are kept as they pass (a bounded sample of them where items are pixels). When the next epoch
-begins, the mixture of :mod:`coteach.selection.mixture` says how likely each is that of a wrong label; their mean is
-the noise rate, of all items and of each class.
+Networks learn wrong labels by heart, so what they say of a label they have learned tells little of it. A tenth of the images,
+the same all the time, is therefore held out at first; what the networks say of them as they pass is kept (a bounded sample of it,
+also where items are pixels), and before each epoch :mod:`coteach.labels.noise_model` estimates the noise, of all items
+and of each class. Later the held out images are learned like all others, and the last estimate stays.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
-from coteach.selection.mixture import clean_probability
+from coteach.errors import CoteachWarning
+from coteach.labels.noise_model import noise_model
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import gather_items
 
-_LEAST = 32  # losses; fewer say nothing
+HELD_OUT = 0.1  # of the images
+_LEAST = 20  # items; fewer say nothing
 _HIGHEST = 0.9  # rate: something has to be left to learn from
-# A label that the network gives more than half of its probability is not wrong in its eyes, whichever of the two
-# normal distributions its loss belongs to: of labels that are all right, one half is always fitted less well.
-_BELIEVED = math.log(2)
+_EARLIEST = 3  # epochs before which networks know too little
+_NUMBERS = 1 << 22  # that are remembered at most
+_ROWS = 1 << 14
+_DRAW = 0x48454C44  # a step that no batch has
+
+
+def held_out(ids: Int64[Tensor, " b"], seed: int) -> Bool[Tensor, " b"]:
+    """Which images are held out: ``HELD_OUT`` of all, by hash of their ids.
+
+    Args:
+        ids: of the images in the training set.
+        seed: of the run.
+    """
+    bits = 20
+    return tie_order(ids, seed, _DRAW, bits) < round(HELD_OUT * (1 << bits))
+
+
+def enough(count: int) -> bool:
+    """Whether so many labels held out say anything of the noise; if not, a warning that none is estimated."""
+    if count < _LEAST:
+        warnings.warn(
+            f"forget_end: auto: {count} labels are held out, and the noise is estimated from {_LEAST} or more; "
+            "no label is refused; give the rate as a number",
+            CoteachWarning,
+            stacklevel=3,
+        )
+    return count >= _LEAST
 
 
 class NoiseRate(nn.Module):
@@ -29,7 +57,8 @@ class NoiseRate(nn.Module):
 
     Args:
         num_classes: ``C``.
-        capacity: losses that are remembered, the latest ones.
+        until: images are held out before this epoch, or before epoch 3 if that is later.
+        capacity: items that are remembered, the latest ones; None fits the memory.
         per_batch: at most as many are taken from a batch.
 
     Attributes:
@@ -39,53 +68,69 @@ class NoiseRate(nn.Module):
 
     overall: Tensor
     by_class: Tensor
-    losses: Tensor
+    said: Tensor
     labels: Tensor
     seen: Tensor
     epoch: Tensor
 
-    def __init__(self, num_classes: int, *, capacity: int = 1 << 16, per_batch: int = 1024) -> None:
+    def __init__(
+        self, num_classes: int, *, until: float = 0, capacity: int | None = None, per_batch: int = 1024
+    ) -> None:
         super().__init__()
-        self.per_batch = min(per_batch, capacity)
+        self.until = max(_EARLIEST, math.ceil(until))
+        self.rows = capacity or min(_ROWS, _NUMBERS // num_classes)
+        self.per_batch = min(per_batch, self.rows)
         self.register_buffer("overall", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("by_class", torch.zeros(num_classes, dtype=torch.float64))
-        self.register_buffer("losses", torch.full((capacity,), torch.nan))
-        self.register_buffer("labels", torch.zeros(capacity, dtype=torch.int64))
+        # one row more, for what is not to be remembered
+        self.register_buffer("said", torch.full((self.rows + 1, num_classes), torch.nan))
+        self.register_buffer("labels", torch.zeros(self.rows + 1, dtype=torch.int64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
 
+    def holds_out(self, ids: Int64[Tensor, " b"], *, epoch: float, seed: int) -> Bool[Tensor, " b"]:
+        """Which images are not to be learned from in this epoch.
+
+        Args:
+            ids: of the images in the training set.
+            epoch: current epoch.
+            seed: of the run.
+        """
+        return held_out(ids, seed) if epoch < self.until else torch.zeros_like(ids, dtype=torch.bool)
+
     def observe(
         self,
-        losses: Float[Tensor, "*items"],
-        label: Int[Tensor, "*items"],
-        valid: Bool[Tensor, "*items"],
+        probs: Float[Tensor, "b c *s"],
+        label: Int[Tensor, "b *s"],
+        counts: Bool[Tensor, "b *s"],
         *,
         seed: int = 0,
         step: int = 0,
     ) -> None:
-        """Remember the losses of a batch; with one process the host does not wait for the device.
+        """Remember what the networks say of a batch; with one process the host does not wait for the device.
 
         Args:
-            losses: plain losses, any shape; of two networks, their mean.
+            probs: class probabilities; of two networks, their mean.
             label: class of every item.
-            valid: which items have a label.
+            counts: which items have a label and are held out.
             seed: seed of the run, for which items are taken of a large batch.
             step: counter of the batch, for the same.
         """
-        flat = torch.where(valid, losses.detach().float(), torch.nan).reshape(-1)
-        codes = label.reshape(-1).long()
-        if len(flat) > self.per_batch:
-            drawn = torch.arange(self.per_batch, device=flat.device)
-            drawn = tie_order(drawn, seed, step) % len(flat)
-            flat, codes = flat[drawn], codes[drawn]
-        (flat, codes), _ = gather_items(flat, codes)  # buffers are the same in all processes
-        place = (self.seen + torch.arange(len(flat), device=flat.device)) % len(self.losses)
-        self.losses[place] = flat
+        rows = probs.detach().float().movedim(1, -1).reshape(-1, probs.shape[1])
+        codes, here = label.reshape(-1).long(), counts.reshape(-1)
+        if len(rows) > self.per_batch:
+            drawn = torch.arange(self.per_batch, device=rows.device)
+            drawn = tie_order(drawn, seed, step) % len(rows)
+            rows, codes, here = rows[drawn], codes[drawn], here[drawn]
+        (rows, codes, here), _ = gather_items(rows, codes, here)  # buffers are the same in all processes
+        place = torch.where(here, (self.seen + here.cumsum(0) - 1) % self.rows, self.rows)
+        self.said[place] = rows
         self.labels[place] = codes
-        self.seen += len(flat)
+        self.said[-1], self.labels[-1] = torch.nan, 0
+        self.seen += here.sum()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Estimate from the epoch before, and forget its losses.
+        """Estimate from the epoch before, and forget what was said in it.
 
         Called again for the same epoch, as when a run is resumed within it, nothing changes.
 
@@ -95,17 +140,10 @@ class NoiseRate(nn.Module):
         if int(self.epoch) == epoch:
             return
         self.epoch.fill_(epoch)
-        known = ~self.losses.isnan()
-        if int(known.sum()) >= _LEAST:
-            self._estimate(self.losses[known], self.labels[known])
-        self.losses.fill_(torch.nan)
+        known = min(int(self.seen), self.rows)
+        if epoch <= self.until and enough(known):
+            found = noise_model(self.said[:known].cpu().numpy(), self.labels[:known].cpu().numpy())
+            self.overall.fill_(found.overall).clamp_(max=_HIGHEST)
+            self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=_HIGHEST)
+        self.said.fill_(torch.nan)
         self.seen.zero_()
-
-    def _estimate(self, losses: Float[Tensor, " n"], labels: Int[Tensor, " n"]) -> None:
-        wrong = torch.where(losses > _BELIEVED, 1 - clean_probability(losses), 0.0).double()
-        self.overall.fill_(wrong.mean()).clamp_(max=_HIGHEST)
-        total = torch.zeros_like(self.by_class).index_add_(0, labels, wrong)
-        count = torch.zeros_like(self.by_class).index_add_(0, labels, torch.ones_like(wrong))
-        self.by_class.copy_(torch.where(count > 0, total / count.clamp(min=1), self.overall)).clamp_(
-            max=_HIGHEST
-        )

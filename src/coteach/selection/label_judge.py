@@ -1,0 +1,89 @@
+"""Which labels two networks believe of each other's, with as many refused as labels held out say are wrong.
+
+What each network last said of every image is kept. A tenth of the labels is never learned from; on them the noise is estimated
+before each epoch (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
+class the least likely are refused, as many as are wrong. So it does not matter whether a wrong label has a large loss: where all
+sevens are half labelled 8, its loss is that of a right one.
+
+Shape legend: ``N`` images of the training set, ``C`` classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from coteach.labels.noise_model import NoiseModel, noise_model
+from coteach.selection.dividing import divide_by_rank
+from coteach.selection.noise_rate import enough, held_out
+
+_HIGHEST = 0.9  # rate: something has to be left to learn from
+_ROWS = 1 << 14  # that the noise is estimated from, at most
+
+
+class LabelJudge(nn.Module):
+    """What both networks said, and what follows from it; all of it is in the ``state_dict``.
+
+    Args:
+        num_items: ``N``.
+        num_classes: ``C``.
+        seed: of the run; decides which labels are held out, and between equals.
+
+    Attributes:
+        said: ``(2, N, C)`` float32, the last class probabilities of network a, of b; NaN if never seen.
+        rate: 0-d float64, the estimated share of wrong labels; 0 until there is an estimate.
+    """
+
+    said: Tensor
+    rate: Tensor
+
+    def __init__(self, num_items: int, num_classes: int, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.register_buffer("said", torch.full((2, num_items, num_classes), torch.nan))
+        self.register_buffer("rate", torch.zeros((), dtype=torch.float64))
+
+    def held_out(self) -> Bool[Tensor, " n"]:
+        """Which labels are never learned from."""
+        return held_out(torch.arange(self.said.shape[1], device=self.said.device), self.seed)
+
+    def divide(
+        self, label: Int[Tensor, " n"], known: Bool[Tensor, "2 n"], *, step: int
+    ) -> Bool[Tensor, "2 n"]:
+        """The labels that each network believes; never one that is held out.
+
+        Args:
+            label: the class of each image, 0 to ``C - 1``, also of one without a label.
+            known: which have a label and were seen by this network.
+            step: counter of the divisions, for ties.
+        """
+        apart = self.held_out()
+        measured = (known.all(0) & apart).nonzero()[:_ROWS, 0]
+        if not enough(len(measured)):
+            return known & ~apart
+        given = label[measured].cpu().numpy()
+        said = self.said[:, measured].flatten(0, 1).cpu().numpy()
+        model = noise_model(said, np.tile(given, 2))
+        self.rate.fill_(model.overall)
+        rates = torch.from_numpy(model.by_class).clamp(max=_HIGHEST).to(self.said.device)
+        doubt = torch.stack(
+            [self._doubt(model, rows, label, there) for rows, there in zip(self.said, known, strict=True)]
+        )
+        return divide_by_rank(
+            doubt, label, known & ~apart, rates, num_classes=len(rates), seed=self.seed, step=step
+        )
+
+    def _doubt(
+        self,
+        model: NoiseModel,
+        rows: Float[Tensor, "n c"],
+        label: Int[Tensor, " n"],
+        there: Bool[Tensor, " n"],
+    ) -> Float[Tensor, " n"]:
+        """Minus the logarithm of how likely each label is right; 0 of images that were not seen."""
+        doubt = torch.zeros_like(rows[:, 0], dtype=torch.float64)
+        right = model.p_right(rows[there].cpu().numpy(), label[there].cpu().numpy())
+        doubt[there] = -torch.from_numpy(right).clamp(min=torch.finfo(torch.float64).tiny).log().to(doubt)
+        return doubt
