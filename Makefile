@@ -50,8 +50,7 @@ bench: $(RUN_STAMP)
 	$(BIN)/python benchmarks/nc_landcover.py
 
 audit: $(DEV_STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+	@$(BIN)/python tests/faults/audit_pins.py constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

@@ -1,5 +1,6 @@
 """No news from anywhere: importing the package opens no connection, and no dependency calls home."""
 
+import json
 import os
 import socket
 import subprocess
@@ -63,3 +64,39 @@ def test_every_constraint_is_one_version():
     pinned = [line for line in lines if line and not line.startswith("#")]
     assert pinned
     assert all(line.count("==") == 1 for line in pinned)
+
+
+def pip_audit_says(folder, said, code):
+    """Another pip-audit, that says the same whatever it is asked."""
+    (folder / "pip_audit.py").write_text(f"import sys\nprint({said!r})\nsys.exit({code!r})\n")
+
+
+@pytest.mark.parametrize(
+    ("packages", "error", "code", "said"),
+    [
+        ([{"name": "a", "version": "1", "vulns": []}], 0, 0, "2 packages audited, no vulnerability is known"),
+        (
+            [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}],
+            1,
+            1,
+            "a 1: PYSEC-1 (mended in 1.1)",
+        ),
+        ([{"name": "a", "skip_reason": "not found"}], 0, 2, "the index knows nothing of 1 of 2 packages (a)"),
+        (None, "a\nrequests.ConnectionError: refused", 2, "not audited: requests.ConnectionError: refused"),
+    ],
+)
+def test_an_audit_that_proves_nothing_does_not_end_well(tmp_path, packages, error, code, said):
+    known = [{"name": "b", "version": "2", "vulns": []}, *(packages or [])]
+    pip_audit_says(tmp_path, "" if packages is None else json.dumps({"dependencies": known}), error)
+    script = Path(__file__).parent / "faults" / "audit_pins.py"
+    done = subprocess.run(
+        [sys.executable, script, "constraints.txt"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == (code > 0)

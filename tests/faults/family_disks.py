@@ -14,7 +14,8 @@ from pathlib import Path
 from fault_commands import Command, files_of, interrupt, run_told, run_whole
 from fault_disks import change_disk, small_disk
 from fault_frame import Family, Try
-from fault_settings import ablating, building, downloading, training
+from fault_runs import ablating, training
+from fault_settings import building, downloading
 
 ROOM = 64 << 20  # bytes; more than any of the commands needs
 BLOCK = 4096  # of a tmpfs

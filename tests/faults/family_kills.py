@@ -14,7 +14,17 @@ from fault_frame import Family, Try
 from fault_settings import SETTINGS
 
 CTRL_C_SECONDS = 2.0
-SHORT = {"build-soft-labels": 3, "download-aef-embeddings": 2, "train, two networks": 1}
+# together five a command, and few of those whose own processes have to be started
+SHORT = {
+    "build-soft-labels": 2,
+    "build-soft-labels, two threads": 3,
+    "download-aef-embeddings": 5,
+    "train, two networks": 3,
+    "train, mean of weights and table of labels": 2,
+    "ablate": 5,
+}
+LONG = {"train, two loader workers": 10}  # else 20
+SECONDS = 300  # of a try; three processes of a computer that has other work may need a minute
 
 
 def killed(
@@ -92,8 +102,8 @@ FAMILIES = (
             "started again, it ends with the bytes of an undisturbed run; no temporary file is left",
             partial(killed, setting),
             short=SHORT.get(name, 0),
-            long=20,
-            seconds=120,
+            long=LONG.get(name, 20),
+            seconds=SECONDS,
         )
         for name, setting in SETTINGS.items()
     ),
@@ -103,6 +113,6 @@ FAMILIES = (
         ended_by_ctrl_c,
         short=0,
         long=20,
-        seconds=120,
+        seconds=SECONDS,
     ),
 )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from fault_frame import Family, Try
-from toys import ToyMaps, first_step, make_batch, make_method, toy_network, toy_run
+from same_run import assert_same
+from toys import ToyMaps, first_step, make_batch, make_method, toy_network, toy_run, without_labels
 
 from coteach.errors import TrainingError
 from coteach.training.checkpoints import load_checkpoint
@@ -21,7 +22,13 @@ from coteach.training.loss_guard import BAD_BATCH_FILE
 from coteach.training.options import TrainerOptions
 from coteach.training.run import train
 from coteach.training.stepper import Stepper
+from coteach.types import Batch
 
+OPTIMIZERS = {
+    "AdamW": partial(torch.optim.AdamW, lr=0.1, weight_decay=0.1),
+    "SGD with momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "RMSprop with momentum": partial(torch.optim.RMSprop, lr=0.01, momentum=0.9, weight_decay=0.1),
+}
 METHODS = ("supervised", "soft_label", "co_teaching", "co_teaching_plus", "jocor")
 
 
@@ -37,8 +44,11 @@ def tries(count: int, seed: int, shared: Path) -> Iterator[Try]:
                 partial(recover, method=method, factor=factor),
             )
         elif number % 3 == 1:
-            items = rng.randrange(1, 12)
-            yield Try(f"{method}: {items} items without a label", partial(keep, method=method, items=items))
+            items, name = rng.randrange(1, 12), rng.choice(sorted(OPTIMIZERS))
+            yield Try(
+                f"{method}, {name}: {items} items without a label",
+                partial(keep, method=method, items=items, optimizer=OPTIMIZERS[name]),
+            )
         else:
             bad, value = rng.randrange(12), rng.choice([math.nan, math.inf, -math.inf])
             yield Try(f"{method}: item {bad} is {value}", partial(stop, method=method, bad=bad, value=value))
@@ -79,22 +89,25 @@ def recover(folder: Path, method: str, factor: float) -> None:
         assert not torch.equal(end["state_dict"][name], start["state_dict"][name]), f"{name} never trained"
 
 
-def keep(folder: Path, method: str, items: int) -> None:
-    """Not a bit of a weight changes, and the loss is a number."""
+def keep(folder: Path, method: str, items: int, optimizer: Callable[..., torch.optim.Optimizer]) -> None:
+    """Not a bit of a weight or of an optimizer changes, and the loss is a number."""
     made = make_method(method)
-    before = {name: value.detach().clone() for name, value in made.named_parameters()}
-    batch = make_batch(items)
-    nobody = {
-        "mask": torch.full_like(batch.target["mask"], 0.5),
-        "w_conf": torch.zeros_like(batch.target["w_conf"]),
-    }
-    loss = made.losses({"train": replace(batch, targets=(nobody,))}, first_step()).total()
-    assert torch.isfinite(loss)
-    loss.backward()
     networks = [made.networks[name] for name in made.trained]
+    optimizers = [optimizer(network.parameters()) for network in networks]
     stepper = Stepper(TrainerOptions(max_epochs=1, accelerator="cpu", gradient_clip_val=1.0))
-    stepper.step([torch.optim.SGD(network.parameters(), lr=1.0) for network in networks], networks)
-    assert all(torch.equal(value, before[name]) for name, value in made.named_parameters())
+
+    def learn(batch: Batch) -> bool:
+        loss = made.losses({"train": batch}, first_step()).total()
+        assert torch.isfinite(loss)
+        loss.backward()
+        return stepper.step(optimizers, networks)
+
+    assert learn(make_batch(12))
+    kept = copy.deepcopy([list(made.parameters()), *(one.state_dict() for one in optimizers)])
+    assert not learn(without_labels(make_batch(items)))
+    assert_same(
+        kept, [list(made.parameters()), *(one.state_dict() for one in optimizers)], "weights and optimizers"
+    )
 
 
 def stop(folder: Path, method: str, bad: int, value: float) -> None:

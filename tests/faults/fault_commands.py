@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
@@ -121,23 +122,37 @@ def interrupt(words: list[str], seconds: float, number: signal.Signals) -> Ended
         return Ended(code, time.monotonic() - sent)
 
 
-def _run(words: list[str], output: int | None, before: Callable[[], None]) -> None:
-    """The fork's part; never returns."""
+def _run(words: list[str], output: int | None, before: Callable[[], None]) -> NoReturn:
+    """The fork's part."""
     from coteach.cli.main import main
 
+    def call() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        before()
+        main(words)
+
+    end_with(call, output)
+
+
+def end_with(call: Callable[[], None], output: int | None) -> NoReturn:
+    """End a fork with the exit code of what it is for; 70 if that raises.
+
+    Args:
+        call: what it is for.
+        output: a file where it prints; None means where it prints already.
+    """
     code = 70
     try:
         for stream in () if output is None else (1, 2):
             os.dup2(output, stream)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        before()
-        main(words)
+        call()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 -- the command's, who would print it and end with 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)  # noqa: T201 -- as Python does
+    except BaseException:  # noqa: BLE001 -- Python would print it and end with 1
         traceback.print_exc()
-        code = 70
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

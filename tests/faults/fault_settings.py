@@ -6,29 +6,30 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 
-import yaml
-from fault_commands import Command, check_same_files, files_of
+from fault_commands import Command, check_same_files
+from fault_imports import BUILDING, import_all
+from fault_runs import ablating, training, training_images
 
 TILES, TILE_SIZE = 8, 160
 
 
-def building(shared: Path) -> Iterator[Command]:
-    """``build-soft-labels`` in two processes: rasters, sidecars, manifest, byte by byte."""
+def building(shared: Path, scheduler: str = "processes") -> Iterator[Command]:
+    """``build-soft-labels`` by two workers: rasters, sidecars, manifest, byte by byte."""
     from label_rasters import two_class_tiles
 
-    import_module("coteach.rasters.build")
+    import_all(*BUILDING)
     sources = two_class_tiles(shared / "tiles", count=TILES, size=TILE_SIZE)
-    yield Command(lambda out: _build_words(sources, out), check_same_files)
+    yield Command(lambda out: _build_words(sources, out, scheduler), check_same_files)
 
 
-def _build_words(sources: Path, out: Path) -> list[str]:
+def _build_words(sources: Path, out: Path, scheduler: str) -> list[str]:
     maps = ("--lulc-key", "a_path", "--lulc-key", "b_path")
     return [
         *("build-soft-labels", str(sources), "--output-dir", str(out), "--num-classes", "2", *maps),
-        *("--max-workers", "2"),
+        *("--max-workers", "2", "--scheduler", scheduler),
     ]
 
 
@@ -38,7 +39,7 @@ def downloading(shared: Path) -> Iterator[Command]:
     from label_rasters import write_image, write_sources
     from rasterio import Affine
 
-    import_module("coteach.rasters.aef.rasters_job")
+    import_all("coteach.rasters.aef.rasters_job", "coteach.cli.download_embeddings")
     rows = []
     for number in range(TILES):
         write_cog(shared / "web" / "b" / f"{number}.tif", random_values(number, 100, 100, bands=16))
@@ -88,150 +89,12 @@ def _web_server(folder: Path) -> Iterator[str]:
         process.join()
 
 
-def training(shared: Path) -> Iterator[Command]:
-    """``train`` on maps: two networks, each with its optimizer and schedule, random flips and dropout."""
-    from label_rasters import two_class_tiles
-
-    import coteach
-
-    sources = two_class_tiles(shared / "tiles", count=4, size=32)
-    report = coteach.build_soft_labels(
-        sources, shared / "soft", 2, lulc_keys=("a_path", "b_path"), patch_size=16, max_workers=1
-    )
-    dataset = {
-        "_target_": "coteach.SoftLabelWindowedDataset",
-        "input_csv_path": str(report.manifest),
-        "w_conf_key": "w_conf_path",
-        "image_scale": 255,
-    }
-    model = {
-        "_target_": "coteach.models.SmallFCN",
-        "in_channels": 2,
-        "classes": 2,
-        "width": 8,
-        "dropout": 0.1,
-    }
-    yield _train_command(shared, {"name": "co_teaching", "e_warm": 1}, model, dataset, workers=0)
-
-
-def training_images(shared: Path) -> Iterator[Command]:
-    """``train`` on images by ELR: a running mean of the weights, a memory of the labels, mixing, two loader workers."""
-    import numpy as np
-
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 2, 32)
-    images = rng.integers(0, 100, (32, 16, 16, 3)) + 100 * labels[:, None, None, None]
-    np.savez(shared / "images.npz", images=images.astype(np.uint8), labels=labels)
-    dataset = {"_target_": "coteach.ArrayDataset", "images": str(shared / "images.npz")}
-    model = {"_target_": "torchvision.models.mobilenet_v3_small", "num_classes": 2}
-    yield _train_command(shared, {"name": "elr", "ema_decay": 0.9}, model, dataset, workers=2)
-
-
-def _train_command(
-    shared: Path,
-    method: dict[str, object],
-    model: dict[str, object],
-    dataset: dict[str, object],
-    *,
-    workers: int,
-) -> Command:
-    from same_run import assert_same_run
-
-    import_module("coteach.cli.runs")
-    import_module("coteach.training.run")
-    flips = [{"_target_": "albumentations.HorizontalFlip", "p": 0.5}]
-    content = {
-        "num_classes": 2,
-        "method": method,
-        "model": model,
-        "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.02},
-        "scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "gamma": 0.8},
-        "train_dataset": dataset | {"augmentation_list": flips},
-        "val_dataset": dataset,
-        "data_loader": {"batch_size": 4, "num_workers": workers},
-        "trainer": {
-            "max_epochs": 3,
-            "accelerator": "cpu",
-            "checkpoint_every_steps": 2,
-            "log_every_n_steps": 1,
-        },
-    }
-    config = shared / "conf.yaml"
-    config.write_text(yaml.safe_dump(content))
-
-    def check(parts: Path, whole: Path) -> None:
-        assert_same_run(parts, whole)
-        assert _names(parts) == _names(whole)
-
-    return Command(lambda out: ["train", str(config), f"output_dir={out}"], check)
-
-
-def _names(folder: Path) -> set[str]:
-    """Names of the files but for the logs, which are as many as sessions."""
-    return {name for name in files_of(folder) if not name.startswith(("logs/", "tensorboard/"))}
-
-
-def ablating(shared: Path) -> Iterator[Command]:
-    """``ablate``, two variants of one seed."""
-    from label_rasters import two_class_tiles
-
-    for module in ("cli.ablate_job", "cli.runs", "rasters.build", "training.run", "report.metrics"):
-        import_module(f"coteach.{module}")
-    sources = two_class_tiles(shared / "tiles", count=6, size=16)
-
-    def words(out: Path) -> list[str]:
-        maps = ("--lulc-key", "a_path", "--lulc-key", "b_path", "--reference-key", "truth_path")
-        quick = ("--epochs", "1", "--max-workers", "1", "data_loader.batch_size=2", "trainer.accelerator=cpu")
-        variants = (
-            "--variants",
-            "E0,CoT-Curr",
-            "--seeds",
-            "1",
-            "--train-ratio",
-            "0.5",
-            "--val-ratio",
-            "0.17",
-        )
-        return [
-            "ablate",
-            str(sources),
-            "--output-dir",
-            str(out),
-            "--num-classes",
-            "2",
-            *maps,
-            *variants,
-            *quick,
-        ]
-
-    yield Command(words, _check_same_ablation)
-
-
-def _check_same_ablation(parts: Path, whole: Path) -> None:
-    from label_rasters import rows_of
-    from same_run import assert_same_run
-
-    runs = [path.parent.relative_to(whole) for path in whole.rglob("run.json")]
-    assert len(runs) == 2
-    for run in runs:
-        assert_same_run(parts / run, whole / run)
-    for labels in (whole / "labels").iterdir():
-        check_same_files(parts / "labels" / labels.name, labels)
-    tables = [
-        [
-            {name: cell for name, cell in row.items() if "seconds" not in name}
-            for row in rows_of(folder / "ablation.csv")
-        ]
-        for folder in (parts, whole)
-    ]
-    assert tables[0] == tables[1]
-    assert len(tables[0]) == 2
-
-
 SETTINGS = {
     "build-soft-labels": building,
+    "build-soft-labels, two threads": partial(building, scheduler="threads"),
     "download-aef-embeddings": downloading,
     "train, two networks": training,
-    "train, mean of weights and two loader workers": training_images,
+    "train, mean of weights and table of labels": training_images,
+    "train, two loader workers": partial(training_images, workers=2),
     "ablate": ablating,
 }

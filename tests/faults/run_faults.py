@@ -57,8 +57,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    """Run the families that are named, or all."""
+def main(words: list[str] | None = None) -> None:
+    """Run the families that are named, or all.
+
+    Args:
+        words: the command line; None takes that of this process.
+    """
     known = families()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of: {', '.join(known)}")
@@ -71,7 +75,7 @@ def main() -> None:
     )
     parser.add_argument("--short", action="store_true", help="as few tries as make test does")
     parser.add_argument("--table", type=Path, default=TESTS.parent / "docs" / "reliability.md")
-    asked = parser.parse_args()
+    asked = parser.parse_args(words)
     if unknown := set(asked.families) - set(known):
         parser.error(f"no such family: {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     failed = 0

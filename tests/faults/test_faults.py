@@ -13,18 +13,24 @@ from fault_frame import Family, Try, attempt, families, families_of, family_modu
 from fault_table import BEGIN, END, Row, rows_in, update_table
 from run_faults import run_family
 
-RUN = Path(__file__).with_name("run_faults.py")
+
+@pytest.fixture(scope="session")
+def starter():
+    """A process of its own: one that has threads, as a test's may, had better not be forked."""
+    command = [sys.executable, str(Path(__file__).with_name("warm_starter.py"))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
 
 
 @pytest.mark.parametrize("module", family_modules())
-def test_families(tmp_path, module):
-    """In a process of its own: one that has threads, as a test's may, had better not be forked."""
-    page = tmp_path / "page.md"
+def test_families(tmp_path, starter, module):
+    page, log = tmp_path / "page.md", tmp_path / "log.txt"
     page.write_text(f"{BEGIN}\n{END}\n")
     names = [family.name for family in families_of(module) if family.short]
-    command = [sys.executable, RUN, *names, "--short", "--state", tmp_path / "state", "--table", page]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = [log, *names, "--short", "--state", tmp_path / "state", "--table", page]
+    starter.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+    starter.stdin.flush()
+    assert starter.stdout.readline() == "0\n", log.read_text(errors="replace")
     rows = rows_in(page.read_text())
     assert list(rows) == sorted(names)
     for name, row in rows.items():

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 
+from coteach.files import whole_file
 from coteach.rasters.pool import run_tasks
 
 
@@ -32,6 +34,12 @@ def leave_at_multiples_of_three(number: int) -> tuple[int, int]:
 
 def fail(number: int) -> tuple[int, int]:
     raise LookupError(number)
+
+
+def write_slowly(folder: str) -> None:
+    with whole_file(Path(folder, f"{os.getpid()}.txt")) as partial:
+        partial.touch()
+        time.sleep(60)
 
 
 def fails_to_start(number: int) -> tuple[int, int]:
@@ -117,6 +125,29 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
         starter.wait()
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     wait_for(lambda: not any(is_running(pid) for pid in pids))
+
+
+def test_ctrl_c_ends_within_two_seconds_and_leaves_no_temporary_file(tmp_path):
+    begun: list[float] = []
+
+    def press() -> None:
+        wait_for(lambda: len(list(tmp_path.glob(".*.part"))) == 2)
+        begun.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press).start()
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks(write_slowly, [str(tmp_path)] * 3, 2, print))
+    assert time.monotonic() - begun[0] < 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tasks_that_nobody_waits_for_are_given_up():
+    begun = time.monotonic()
+    results = run_tasks(time.sleep, [0.0, 60.0], 2, print)
+    next(results)
+    results.close()
+    assert time.monotonic() - begun < 20
 
 
 def test_where_no_process_can_work_every_task_fails():

@@ -1,5 +1,7 @@
 """Small labelled maps and networks for tests of methods and training."""
 
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,6 +44,28 @@ class ToyMaps(Dataset):
         return {**sample, "image": sample["image"] + self.noise * torch.randn(2, 8, 8)}
 
 
+class PartlyLabelled(Dataset):
+    """A data set of maps or images of which only some have a label."""
+
+    num_classes = 2
+
+    def __init__(self, dataset: Dataset, labelled: Container[int] = ()) -> None:
+        self.dataset = dataset
+        self.labelled = labelled
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        sample = self.dataset[index]
+        return sample if index in self.labelled else {**sample, "mask": nobodys(sample["mask"])}
+
+
+def nobodys(target: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same target without a label anywhere."""
+    return {"mask": torch.full_like(target["mask"], 0.5), "w_conf": torch.zeros_like(target["w_conf"])}
+
+
 def toy_network() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(2, 8, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(8, 2, 1)
@@ -80,6 +104,11 @@ def make_method(name: str, options: dict | None = None, seed: int = 3) -> Method
 def make_batch(count: int = 6) -> Batch:
     keyed = KeyedDataset(ToyMaps(), seed=0)
     return collate_batch([keyed[ItemKey(i, 0)] for i in range(count)])
+
+
+def without_labels(batch: Batch) -> Batch:
+    """The same views, none of them labelled."""
+    return replace(batch, targets=tuple(nobodys(target) for target in batch.targets))
 
 
 def first_step() -> Step:

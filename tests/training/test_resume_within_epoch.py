@@ -79,7 +79,7 @@ SHORT = {
     "co_teaching_plus": {"agree_epochs": 1},
     "elr": {"ema_decay": 0.9},
     "divide_mix": {"warm_epochs": 1},
-    "peer_ensemble": {"warm_epochs": 1},
+    "peer_ensemble": {"warm_epochs": 1, "forget_end": "mixture"},
 }
 
 

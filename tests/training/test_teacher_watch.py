@@ -11,7 +11,7 @@ from coteach.report.logs import read_log
 from coteach.training.alarms import IN_A_ROW
 from coteach.training.epoch_means import EpochMeans
 from coteach.training.run import train
-from coteach.training.teacher_watch import BATCHES_IN_A_ROW, TeacherWatch
+from coteach.training.teacher_watch import BATCHES, WITHOUT_BOX, TeacherWatch
 from coteach.types import Share
 
 NOTHING, SOMETHING = (
@@ -24,24 +24,48 @@ def watch_with(**options):
     return TeacherWatch(detection_method("soft_teacher", options).eval())
 
 
+ENOUGH = WITHOUT_BOX * BATCHES
+
+
+def alone(value):
+    return value
+
+
 def test_no_box_for_many_batches_is_told_once():
     watch = watch_with()
-    for _ in range(BATCHES_IN_A_ROW - 1):
-        watch.learned(NOTHING)  # warnings are errors here
-    watch.learned({})  # a step of the burn-in neither counts nor breaks
-    with pytest.warns(UserWarning, match=r"finds no box .*200 batches in a row; lower method\.thresholds"):
-        watch.learned(NOTHING)
-    for _ in range(2 * BATCHES_IN_A_ROW):
-        watch.learned(NOTHING)
+    for _ in range(ENOUGH - 1):
+        watch.learned(NOTHING, alone)  # warnings are errors here
+    watch.learned({}, alone)  # a step of the burn-in neither counts nor breaks
+    with pytest.warns(
+        UserWarning, match=r"finds no box .*10 times 20 batches in a row; lower method\.thresholds"
+    ):
+        watch.learned(NOTHING, alone)
+    for _ in range(2 * ENOUGH):
+        watch.learned(NOTHING, alone)
 
 
 def test_a_box_in_between_begins_the_count_anew_and_a_checkpoint_keeps_it():
     watch, other = watch_with(), watch_with()
-    for logs in [NOTHING] * (BATCHES_IN_A_ROW - 1) + [SOMETHING] + [NOTHING] * (BATCHES_IN_A_ROW - 1):
-        watch.learned(logs)
+    for logs in [NOTHING] * (ENOUGH - 1) + [SOMETHING] + [NOTHING] * (ENOUGH - 1):
+        watch.learned(logs, alone)
     other.load_state_dict(watch.state_dict())
+    for _ in range(BATCHES - 1):
+        other.learned(NOTHING, alone)
     with pytest.warns(UserWarning, match="finds no box"):
-        other.learned(NOTHING)
+        other.learned(NOTHING, alone)
+
+
+def test_a_box_that_another_process_finds_counts():
+    watch = watch_with()
+    asked_for = []
+
+    def with_another(value):
+        asked_for.append(float(value))
+        return value + 0.5
+
+    for _ in range(2 * ENOUGH):
+        watch.learned(NOTHING, with_another)
+    assert asked_for == [0.0] * 2 * WITHOUT_BOX  # all processes ask at the same batches
 
 
 class Says(torch.nn.Module):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -51,6 +54,14 @@ class _LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return with_common_options(command)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C is told as click does it, but known as the cause."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as pressed:
+            click.echo("\nAborted!", err=True)
+            raise SystemExit(1) from pressed
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Names and their help, without importing a command."""
         options = click.Command.shell_complete(self, ctx, incomplete)
@@ -87,7 +98,24 @@ def main(args: list[str] | None = None) -> None:
         if debug:
             raise
         click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+        _leave(error, own_process=args is None)
+    except SystemExit as end:
+        if end.code == 1:
+            _leave(end, own_process=args is None)
+        raise
+
+
+def _leave(reason: BaseException, *, own_process: bool) -> NoReturn:
+    """Exit code 1; after Ctrl-C at once, for Python needs seconds to take torch and its friends apart."""
+    cause: BaseException | None = reason
+    while own_process and cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            atexit._run_exitfuncs()  # noqa: SLF001 -- what others have to do at the end
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+        cause = cause.__cause__ or cause.__context__
+    sys.exit(1)
 
 
 if __name__ == "__main__":

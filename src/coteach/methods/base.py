@@ -137,7 +137,7 @@ class Method(nn.Module, ABC):
         """
 
     def after_step(self, step: Step) -> None:
-        """After the optimizers have stepped (moving averages)."""
+        """After the optimizers have stepped (moving averages); not if no network had anything to learn."""
 
     @abstractmethod
     def predict(self, inputs: Any) -> Any:

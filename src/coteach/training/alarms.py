@@ -21,11 +21,12 @@ class Watch:
         self._lasting: dict[str, int] = {}
         self._told: set[str] = set()
 
-    def learned(self, logs: Mapping[str, Figure]) -> None:
+    def learned(self, logs: Mapping[str, Figure], add_up: Callable[[Tensor], Tensor]) -> None:
         """After a batch of training.
 
         Args:
-            logs: its figures.
+            logs: its figures, in this process.
+            add_up: a tensor of this process -> its sum over all processes.
         """
 
     def look(self, batch: Batch, batch_idx: int, prediction: Any = None) -> None:

@@ -27,6 +27,7 @@ from coteach.training.epoch_data import EpochData
 from coteach.training.epoch_means import EpochMeans
 from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.running_statistics import share_statistics
 from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
 from coteach.training.streams import LoaderOptions, StreamLoader, first_samples, move_batch, own_samples
@@ -143,10 +144,10 @@ class MethodModule(L.LightningModule):
         self.guard.note(terms, batches, epoch=self.current_epoch, index=self.batches_seen)
         if self._is_last(batch_idx):
             self.guard.look()
-        self.watch.learned(terms.logs)
+        self.watch.learned(terms.logs, self._add_up)
         self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
-        if (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx):
-            self._step_optimizers()
+        due = (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx)
+        if due and self._step_optimizers():
             self.method.after_step(step)
         self.batches_seen += 1
         if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
@@ -170,10 +171,13 @@ class MethodModule(L.LightningModule):
         assert self.data.streams is not None
         return batch_idx + 1 == len(self.data.streams)
 
-    def _step_optimizers(self) -> None:
+    def _step_optimizers(self) -> bool:
+        """Whether a network has learned something; schedules count batches, learned or not."""
         networks = [self.method.networks[name] for name in self.method.trained]
-        self.stepper.step(self._listed(self.optimizers()), networks)
+        learned = self.stepper.step(self._listed(self.optimizers()), networks)
+        share_statistics(networks, self._add_up, self.trainer.world_size)
         self._step_schedulers("step")
+        return learned
 
     def _step_schedulers(self, interval: str) -> None:
         if self.scheduler is not None and self.scheduler.interval == interval:

@@ -34,14 +34,46 @@ class Stepper:
         """Where the networks run in the lower precision, if there is one."""
         return torch.autocast(device.type, dtype=self._dtype, enabled=self._dtype is not None)
 
-    def step(self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module]) -> None:
-        """Step each optimizer by the gradients of its network, and clear them."""
-        for optimizer, network in zip(optimizers, networks, strict=True):
-            self.scaler.unscale_(optimizer)
-            if self._clip is not None:
-                clip_grad_norm_(network.parameters(), self._clip)
-        for optimizer in optimizers:
+    def step(self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module]) -> bool:
+        """Step each optimizer by the gradients of its network, and clear them.
+
+        A network of which every gradient is zero, as after batches in which nothing has a label, stays as it is to the
+        bit: momentum and weight decay wait, too. Processes that train together have the same gradients, so they decide
+        alike without a word.
+
+        Args:
+            optimizers: one a network.
+            networks: in the same order.
+
+        Returns:
+            Whether a network has learned something.
+        """
+        learning = []
+        for optimizer, network, learns in zip(optimizers, networks, _learn(networks), strict=True):
+            if learns:
+                learning.append(optimizer)
+                self.scaler.unscale_(optimizer)
+                if self._clip is not None:
+                    clip_grad_norm_(network.parameters(), self._clip)
+            else:
+                optimizer.zero_grad()  # to None: optimizers pass over such weights, and are counted as having stepped
+                optimizer.step()
+        for optimizer in learning:
             self.scaler.step(optimizer)
-        self.scaler.update()
-        for optimizer in optimizers:
             optimizer.zero_grad()
+        if learning:
+            self.scaler.update()
+        return bool(learning)
+
+
+def _learn(networks: Sequence[nn.Module]) -> list[bool]:
+    """Which networks have a gradient that is not zero.
+
+    As a rule that of the last layer tells it: the host waits for the device once, not once a network.
+    """
+    gradients = [
+        [weight.grad for weight in network.parameters() if weight.grad is not None] for network in networks
+    ]
+    last = [one[-1].any() for one in gradients if one]
+    told = iter(torch.stack(last).tolist() if last else ())
+    return [bool(one) and (next(told) or any(bool(gradient.any()) for gradient in one)) for one in gradients]

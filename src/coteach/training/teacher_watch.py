@@ -21,7 +21,8 @@ from coteach.types import Batch, Figure
 
 IMAGES = 32  # of each validation that student and teacher are compared on
 BEHIND = 0.02  # of F1: less is chance
-BATCHES_IN_A_ROW = 200  # of training, without a box
+BATCHES = 20  # of training that are counted together, over all processes
+WITHOUT_BOX = 10  # times so many batches without a box, in a row: then it lasts
 
 _NETWORKS = {"teacher": "teacher", "a": "student"}
 
@@ -38,18 +39,28 @@ class TeacherWatch(Watch):
         self._method = method
         self._images = 0
         self._counts = dict.fromkeys(_NETWORKS, (0, 0))  # right, and all that were found or true
+        self._kept: list[float] = []  # boxes an image in the batches since they were last added up
 
-    def learned(self, logs: Mapping[str, Figure]) -> None:
-        """Count a batch; one without unlabelled images (burn-in) has nothing to say."""
+    def learned(self, logs: Mapping[str, Figure], add_up: Callable[[Tensor], Tensor]) -> None:
+        """Count a batch; one without unlabelled images (burn-in) has nothing to say.
+
+        A run that goes on from a checkpoint begins a new group of batches: the warning may come that much later.
+        """
         kept = logs.get("pseudo_boxes/per_image")
-        if isinstance(kept, (Tensor, float)):
-            self._tell(
-                "the teacher finds no box that is sure enough",
-                "lower method.thresholds, or set method.burn_in to train longer on labelled images first",
-                lasting=float(kept) == 0,
-                enough=BATCHES_IN_A_ROW,
-                times="batches",
-            )
+        if not isinstance(kept, (Tensor, float)):
+            return
+        self._kept.append(float(kept))
+        if len(self._kept) < BATCHES:
+            return
+        found = add_up(torch.tensor(sum(self._kept), device=next(self._method.parameters()).device))
+        self._kept = []
+        self._tell(
+            "the teacher finds no box that is sure enough",
+            "lower method.thresholds, or set method.burn_in to train longer on labelled images first",
+            lasting=float(found) == 0,
+            enough=WITHOUT_BOX,
+            times=f"times {BATCHES} batches",
+        )
 
     def look(self, batch: Batch, batch_idx: int, prediction: Any = None) -> None:  # noqa: ARG002
         """Predict a batch by both networks, one of which has done so already; after some images no more."""

@@ -15,6 +15,7 @@ from coteach.data.keyed import stable_seed
 from coteach.errors import ConfigError
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
 from coteach.training.early_stop import early_stop
+from coteach.training.loader_workers import EndLoaderWorkers
 from coteach.training.options import TrainerOptions
 from coteach.training.within_epoch import WithinEpoch
 
@@ -104,7 +105,12 @@ def _callbacks(
     progress: bool,
 ) -> list[Callback]:
     within = WithinEpoch(folder, options.checkpoint_every_steps)
-    callbacks: list[Callback] = [*early_stop(options, best), KeptCheckpoint(folder), within]
+    callbacks: list[Callback] = [
+        *early_stop(options, best),
+        KeptCheckpoint(folder),
+        within,
+        EndLoaderWorkers(),
+    ]
     if best is not None:
         callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
     if after_epoch is not None:

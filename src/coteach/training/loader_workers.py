@@ -1,0 +1,63 @@
+"""At Ctrl-C loader processes end at once; torch would wait five seconds for each that is still starting."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+_GRACE = 1.0  # seconds
+
+
+class EndLoaderWorkers(Callback):
+    """Ends the daemonic processes, as loaders' are, that were started since training began, when Ctrl-C is pressed."""
+
+    def __init__(self) -> None:
+        self._others: set[BaseProcess] = set()
+
+    def setup(
+        self,
+        trainer: L.Trainer,  # noqa: ARG002
+        pl_module: L.LightningModule,  # noqa: ARG002
+        stage: str,  # noqa: ARG002
+    ) -> None:
+        """Note which processes are not the loaders'."""
+        self._others = set(active_children())
+
+    def on_exception(
+        self,
+        trainer: L.Trainer,  # noqa: ARG002
+        pl_module: L.LightningModule,  # noqa: ARG002
+        exception: BaseException,
+    ) -> None:
+        """End the loaders' processes, which have nothing to lose."""
+        if not isinstance(exception, KeyboardInterrupt):
+            return
+        workers = [one for one in active_children() if one.daemon and one not in self._others]
+        with _unnoticed():
+            for worker in workers:
+                worker.terminate()
+            end = time.monotonic() + _GRACE
+            for worker in workers:
+                worker.join(max(0.0, end - time.monotonic()))
+                worker.kill()
+
+
+@contextmanager
+def _unnoticed() -> Iterator[None]:
+    """Torch raises an error for each worker that is killed, out of its handler of SIGCHLD."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
