@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 SCALE = 4  # of each side
-BANDS, CLASSES = 4, 6
+BANDS = 4
 CACHE = 16 << 20  # bytes
 
 
@@ -45,7 +45,7 @@ def write_scene(path: Path, side: int) -> None:
             file.write(values, window=rasterio.windows.Window(0, row, side, height))
 
 
-def measure(side: int, window: int, folder: Path) -> dict[str, float]:
+def measure(side: int, window: int, classes: int, folder: Path) -> dict[str, float]:
     """Predict one scene with an untrained network; seconds, and the process's peak memory in MiB."""
     from coteach.cli.progress import track
     from coteach.data.scene_files import SceneFile
@@ -60,11 +60,11 @@ def measure(side: int, window: int, folder: Path) -> dict[str, float]:
     GDAL_OPTIONS["GDAL_CACHEMAX"] = CACHE
     write_scene(folder / "scene.tif", side)
     method = create_method("supervised", {})
-    info = TaskInfo(num_classes=CLASSES, num_items=1, seed=0)
-    method.setup(lambda: SmallFCN(in_channels=BANDS, classes=CLASSES, width=8, depth=1), info)
+    info = TaskInfo(num_classes=classes, num_items=1, seed=0)
+    method.setup(lambda: SmallFCN(in_channels=BANDS, classes=classes, width=8, depth=1), info)
     job = SceneJob(
         method=method,
-        legend=Legend.of(CLASSES),
+        legend=Legend.of(classes),
         output_dir=folder / "maps",
         options=SceneOptions(window=window, overlap=window // 4),
         made_by={},
@@ -81,18 +81,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--side", type=int, default=2048, help="of the smaller scene, in pixels")
     parser.add_argument("--window", type=int, default=512)
+    parser.add_argument("--classes", type=int, default=6)
     parser.add_argument(
         "--one", type=Path, help=argparse.SUPPRESS
     )  # the child: measure one scene in this folder
     options = parser.parse_args()
     if options.one is not None:
-        print(json.dumps(measure(options.side, options.window, options.one)))
+        print(json.dumps(measure(options.side, options.window, options.classes, options.one)))
         return
     results = []
     for side in (options.side, SCALE * options.side):
         with TemporaryDirectory() as folder:
             command = [sys.executable, __file__, "--one", folder, "--side", str(side)]
-            command += ["--window", str(options.window)]
+            command += ["--window", str(options.window), "--classes", str(options.classes)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         one = json.loads(done.stdout.splitlines()[-1])
         results.append(one)

@@ -78,10 +78,12 @@ def test_an_error_about_another_file_stays_as_it_is(tmp_path):
 def test_leftovers_of_those_that_are_gone(tmp_path):
     """Of this process's number in an earlier life, of none, of one that goes on, and of other computers."""
     path = tmp_path / "a.tif"
-    mine, gone, on = (left_by(process, path) for process in (os.getpid(), NO_PROCESS, os.getppid()))
+    mine, gone, on, absurd = (
+        left_by(process, path) for process in (os.getpid(), NO_PROCESS, os.getppid(), 10**30)
+    )
     host = mine.name.split(".")[-2].split("-")[0]
     fresh, old = (mine.with_name(mine.name.replace(host, mark)) for mark in ("00000000", "11111111"))
-    for file in (mine, gone, on, fresh, old, tmp_path / ".mine.part", path):
+    for file in (mine, gone, on, absurd, fresh, old, tmp_path / ".mine.part", path):
         file.touch()
     os.utime(old, (0, 0))
     remove_leftovers(tmp_path)

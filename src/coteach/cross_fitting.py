@@ -11,10 +11,9 @@ from typing import Any
 import torch
 
 from coteach.data.folds import ImageSubset
-from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_set import ImageSet
 from coteach.errors import InputError
-from coteach.fitting import fit
+from coteach.fitting import as_dataset, fit
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.training.out_of_fold import OutOfFold, predict_out_of_fold
@@ -38,8 +37,8 @@ def out_of_fold(
         method: what is trained and how; a copy of it a fold.
         folds: how many; each has its share of every class.
         seed: of everything random, the folds too.
-        output_dir: a folder a fold lies there; called again with the same arguments, it goes on where it was. None
-            leaves nothing behind.
+        output_dir: in its folder ``{folds}_folds`` lies a folder a fold; called again with the same arguments, it goes
+            on where it was. None leaves nothing behind.
         options: further arguments of :func:`coteach.fit`.
 
     Returns:
@@ -47,7 +46,8 @@ def out_of_fold(
         ``coteach.audit(result, out_of_fold=found.probs)``.
 
     Raises:
-        InputError: the data set is none of this package; images, labels and network do not fit each other.
+        InputError: the data set is none of this package; images, labels and network do not fit each other; without
+            one of the folds only one class is left.
         OptionError: an argument is out of range.
         TrainingError: the folder holds another run, or training cannot go on.
 
@@ -60,7 +60,7 @@ def out_of_fold(
         >>> found.probs.shape
         (8, 2)
     """
-    data = ArrayDataset(*dataset) if isinstance(dataset, tuple) else dataset
+    data = as_dataset(dataset)
     if not isinstance(data, ImageSet):
         cause = f"is a {type(data).__name__}"
         raise InputError("dataset", cause, "give (images, labels), or a set of images of this package")

@@ -139,7 +139,7 @@ def fit(
         raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
     if not (epochs >= 1 and lr > 0):
         raise OptionError("epochs, lr", f"{epochs} and {lr} must be positive", "give positive numbers")
-    sets = {"train": _as_dataset(dataset)} | ({} if val is None else {"val": _as_dataset(val)})
+    sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val)})
     if scheduler is None and optimizer is None:
         scheduler = partial(CosineAnnealingLR, T_max=epochs)
     with ExitStack() as stack:
@@ -164,8 +164,8 @@ def fit(
         return FitResult(method, read_log(folder).figures, None if output_dir is None else folder)
 
 
-def _as_dataset(given: Any) -> Any:
-    """``(images, labels)`` as a data set; a data set as it is."""
+def as_dataset(given: Any) -> Any:
+    """``(images, labels)`` as an :class:`ArrayDataset`; a data set as it is."""
     return ArrayDataset(*given) if isinstance(given, tuple) else given
 
 

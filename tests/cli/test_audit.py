@@ -137,11 +137,11 @@ def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):
 
     # out of fold, by the run's own configuration; asked again, the folds are found trained
     assert outcome("audit", "run", "--folds", "2") == 0
-    with np.load("run/audit/folds/out_of_fold.npz") as file:
+    with np.load("run/audit/2_folds/out_of_fold.npz") as file:
         probs, fold = file["probs"], file["fold"]
     assert probs.shape == (60, 2)
     assert np.bincount(fold).tolist() == [30, 30]
-    weights = [Path(f"run/audit/folds/fold_{k}/checkpoints/last.ckpt") for k in range(2)]
+    weights = [Path(f"run/audit/2_folds/fold_{k}/checkpoints/last.ckpt") for k in range(2)]
     written = [file.stat().st_mtime_ns for file in weights]
     page = Path("run/audit/audit.html").read_text()
     assert "2 folds" in page

@@ -249,7 +249,7 @@ def test_a_bad_row(tmp_path, capsys, name):
     assert len(rows_of(tmp_path / "out" / "failures.csv")) == 1
     assert files_in(tmp_path / "out") == {
         "soft_label_manifest.csv", "failures.csv", "p_soft/good.tif", "w_conf/good.tif", "fingerprints/good.json",
-        "summary.html", "summary_tiles.csv", "quicklooks/good.png",
+        "summary.html", "summary_tiles.csv", "quicklooks/good.png", "fingerprints/quicklooks/good.json",
     }  # fmt: skip
     assert [row["tile_id"] for row in rows_of(tmp_path / "out" / "soft_label_manifest.csv")] == ["good"]
     assert not (tmp_path / "up.tif").exists()

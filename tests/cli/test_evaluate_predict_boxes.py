@@ -174,6 +174,27 @@ def test_a_bad_image_is_named_and_the_rest_is_kept(tmp_path, file, run_dir, find
     }  # fmt: skip
 
 
+def test_a_number_and_its_text_are_two_ids(tmp_path, file, run_dir, finder, capfd):
+    named = file.with_name("named.json")
+    text = file.read_text()
+    for key in ("id", "image_id"):
+        text = text.replace(f'"{key}": 101,', f'"{key}": "100",')
+    named.write_text(text)
+    (file.parent / "101.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert coteach_("predict", run_dir, named, "--output-dir", out, "--batch-size", 1) == 1
+    told = capfd.readouterr()
+    assert f"{COUNT - 1} predicted, 0 up to date, 1 failed" in told.out
+    assert "101.png: cannot be read" in told.err
+    results = json.loads((out / "detections.json").read_text())
+    assert {one["image_id"] for one in results} == {100, *range(102, 100 + COUNT)}
+    # pictures are named by ids
+    assert coteach_("predict", run_dir, named, "--output-dir", tmp_path / "two", "--pictures") == 1
+    told = capfd.readouterr().err
+    assert "named.json: the pictures of the images 100 and '100' would have the same name" in told
+    assert not (tmp_path / "two").exists()
+
+
 def test_a_job_that_was_killed_goes_on(tmp_path, file, run_dir, finder):
     whole, out = tmp_path / "whole", tmp_path / "out"
     options = ("--pictures", "--quiet", "--batch-size", 2)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import rasterio
 import torch
 import yaml
 from label_rasters import write_map
+from left_files import NO_PROCESS, left_by
 
 from coteach import build_soft_labels, generate_training_csv
 from coteach.cli.config import load_config
@@ -195,13 +197,30 @@ def test_without_a_place_on_earth_it_is_predicted_with_a_warning(predict, tmp_pa
     assert "Warning: no coordinate reference system: nowhere" in capsys.readouterr().err
 
 
+def test_a_scene_without_data_is_told_of(predict, tmp_path, nc_landcover, capsys):
+    write_map(tmp_path / "scenes" / "void.tif", np.zeros((BANDS, 200, 30), np.uint8), nodata=0)
+    crop(nc_landcover.image, tmp_path / "scenes" / "a.tif")
+    for counts in ("2 predicted, 0 up to date", "0 predicted, 2 up to date"):
+        assert predict(tmp_path / "scenes") == 0
+        told = capsys.readouterr()
+        assert f"{counts}, 0 failed (1 without data): " in told.out
+        assert told.err.count("Warning: ") == 1
+        assert "no data anywhere (NoData, mask, or NaN): void; their maps are NoData throughout" in told.err
+    with rasterio.open(tmp_path / "maps" / "void_class.tif") as file:
+        assert not file.read_masks(1).any()
+
+
 def test_what_a_killed_run_left_is_cleared_away(predict, tmp_path, nc_landcover):
-    left = tmp_path / "maps" / ".a_class.tif.123.part"
-    left.parent.mkdir()
-    left.write_text("half")
+    maps = tmp_path / "maps"
+    (maps / "fingerprints").mkdir(parents=True)
+    names = ("a_class.tif", "predictions.csv", "fingerprints/a_class.json")
+    left = [left_by(NO_PROCESS, maps / name) for name in names]
+    goes_on = left_by(os.getppid(), maps / "b_class.tif")  # of another scene, predicted at the same time
+    for file in (*left, goes_on):
+        file.write_text("half")
     crop(nc_landcover.image, tmp_path / "a.tif")
     assert predict(tmp_path / "a.tif") == 0
-    assert not left.exists()
+    assert list(maps.rglob("*.part")) == [goes_on]
 
 
 @pytest.mark.parametrize(
@@ -264,5 +283,6 @@ def test_one_network_cannot_disagree(splits, tmp_path, nc_landcover, capsys):
     crop(nc_landcover.image, tmp_path / "three.tif", bands=[1, 2, 3])
     assert coteach(*common[:2], tmp_path / "three.tif", *common[3:]) == 1
     error = capsys.readouterr().err
-    assert "three.tif: the model takes images of 5 bands, these have 3; give images" in error
+    assert "three.tif: the model takes images of 5 bands, these have 3; give images of 5 bands" in error
+    assert "--window" not in error
     assert "Traceback" not in error

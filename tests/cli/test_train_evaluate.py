@@ -122,7 +122,7 @@ def test_training_again_finds_it_finished(run_dir):
 
 
 def test_evaluate_counts_each_pixel_of_the_test_windows_once(run_dir, splits, nc_landcover):
-    done = own_process("evaluate", run_dir, "--reference", nc_landcover.landcover, "--checkpoint", "last")
+    done = coteach("evaluate", run_dir, "--reference", nc_landcover.landcover, "--checkpoint", "last")
     assert done.returncode == 0, done.stderr
     result = json.loads((run_dir / "evaluation.json").read_text())
     confusion = np.array(result["confusion"])

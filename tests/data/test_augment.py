@@ -146,20 +146,19 @@ def test_workers_give_the_same_samples_and_draw_differently(tmp_path, method):
     scene = Scene(tmp_path)
     windows = [(row, col, 8) for row in (0, 8, 16) for col in (0, 8, 16)]
     plain = SoftLabelWindowedDataset(scene.table(*windows), w_conf_key="w_conf_path")
-    loaded = list(DataLoader(plain, batch_size=2, num_workers=2, multiprocessing_context=method))
+    # the same row again and again: with generators copied into the workers, both would draw alike
+    drawn = SoftLabelDataset(scene.table(rows=8), augmentation_list=[A.RandomCrop(6, 6, p=1)])
+    places = [[0, 1], [2, 3], [4, 5], [6, 7], [8], *([9 + row] for row in range(8))]
+    torch.manual_seed(0)
+    both = DataLoader(plain + drawn, batch_sampler=places, num_workers=2, multiprocessing_context=method)
+    batches = list(both)
+    loaded, crops = batches[:5], [batch["image"].numpy().tobytes() for batch in batches[5:]]
     np.testing.assert_array_equal(
         np.concatenate([batch["image"] for batch in loaded]), np.stack([plain[i]["image"] for i in range(9)])
     )
     assert [path for batch in loaded for path in batch["path"]] == [str(tmp_path / "image.tif")] * 9
     assert loaded[0]["mask"]["mask"].shape == (2, 4, 8, 8)
     assert loaded[0]["mask"]["w_conf"].shape == (2, 1, 8, 8)
-    # the same row again and again: with generators copied into the workers, both would draw alike
-    drawn = SoftLabelDataset(scene.table(rows=8), augmentation_list=[A.RandomCrop(6, 6, p=1)])
-    torch.manual_seed(0)
-    crops = [
-        batch["image"].numpy().tobytes()
-        for batch in DataLoader(drawn, batch_size=1, num_workers=2, multiprocessing_context=method)
-    ]
     assert len(set(crops[:2])) == 2  # the first of each worker
     assert len(set(crops)) > 5
 

@@ -43,6 +43,15 @@ def test_what_does_not_fit_is_refused(clean):
         ArrayDataset(IMAGES, GIVEN, clean_labels=clean)
 
 
+def test_classes_that_are_counted_from_1_are_refused():
+    with pytest.raises(InputError, match=r"images, item 2: its true class .*2 is not one of 0 to 1 \(2 such"):
+        ArrayDataset(IMAGES, GIVEN, clean_labels=np.array([1, 1, 2, 2, -1])).check_classes(2)
+    shares = np.full((5, 2), 0.5, np.float32)
+    with pytest.raises(InputError, match=r"item 4: its true class .*-2 is not one of 0 to 1"):
+        ArrayDataset(IMAGES, shares, clean_labels=np.array([1, 1, 0, 0, -2])).check_classes(2)
+    ArrayDataset(IMAGES, GIVEN, clean_labels=CLEAN).check_classes(2)
+
+
 def test_a_column_of_a_table(tmp_path):
     for name in "abc":
         Image.new("L", (4, 4)).save(tmp_path / f"{name}.png")

@@ -48,10 +48,19 @@ def learn(part, *, sync, retain_by="batch"):
     }
 
 
-def work(rank, parts, port, folder, retain_by):
+# name -> the part of the batch that each process has, and how items are retained
+CASES = {
+    "equal parts": ((slice(0, 3), slice(3, 6)), "batch"),
+    "unequal parts": ((slice(0, 2), slice(2, 6)), "batch"),
+    "running estimate": ((slice(0, 3), slice(3, 6)), "set"),
+}
+
+
+def work(rank, port, folder):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(seconds=60))
-    torch.save(learn(parts[rank], sync=True, retain_by=retain_by), folder / f"{rank}.pt")
+    for name, (parts, retain_by) in CASES.items():
+        torch.save(learn(parts[rank], sync=True, retain_by=retain_by), folder / f"{name} {rank}.pt")
     dist.destroy_process_group()
 
 
@@ -63,18 +72,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize(
-    ("parts", "retain_by"),
-    [
-        ((slice(0, 3), slice(3, 6)), "batch"),
-        ((slice(0, 2), slice(2, 6)), "batch"),
-        ((slice(0, 3), slice(3, 6)), "set"),
-    ],
-    ids=["equal parts", "unequal parts", "running estimate"],
-)
-def test_equal_masks_and_gradients(parts, retain_by, tmp_path):
-    mp.spawn(work, (parts, free_port(), tmp_path, retain_by), nprocs=2)
-    both = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """What two processes have found of all cases."""
+    folder = tmp_path_factory.mktemp("learned")
+    mp.spawn(work, (free_port(), folder), nprocs=2)
+    return {name: [torch.load(folder / f"{name} {rank}.pt") for rank in (0, 1)] for name in CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equal_masks_and_gradients(learned, name):
+    both, (_, retain_by) = learned[name], CASES[name]
     alone = learn(slice(0, 6), sync=False, retain_by=retain_by)
     for key in ("kept", "retained"):
         assert torch.equal(torch.cat([own[key] for own in both]), alone[key])

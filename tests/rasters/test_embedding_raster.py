@@ -32,8 +32,8 @@ PLACES = {
     "finer, south-up": (Affine(3, 0, 499990, 0, 3, 3999870), UTM, (50, 55)),
     "finer, rotated": (turned(25, 499960, 3999990, 4), UTM, (50, 60)),
     "finer, a corner": (Affine(4, 0, 500063, 0, -4, 3999947), UTM, (40, 45)),
-    "finer, geographic": (Affine(3e-5, 0, -81.0003, 0, -3e-5, 36.1455), "EPSG:4326", (70, 90)),
-    "finer, next zone": (turned(3.5, -40130, 4016730, 4), "EPSG:32618", (90, 110)),
+    "finer, geographic": (Affine(4.5e-5, 0, -81.0003, 0, -4.5e-5, 36.1455), "EPSG:4326", (47, 60)),
+    "finer, next zone": (turned(3.5, -40130, 4016730, 6), "EPSG:32618", (60, 74)),
     "coarser": (Affine(30, 0, 499985, 0, -30, 4000005), UTM, (6, 6)),
     "coarser, a corner": (Affine(30, 0, 500063, 0, -30, 3999947), UTM, (6, 6)),
 }

@@ -154,10 +154,13 @@ def test_a_picture_is_drawn_again_only_if_its_files_changed(tmp_path):
     tile = make_tile(tmp_path, "t", 12)
     picture = tmp_path / "quicklooks" / "t.png"
     summary(tmp_path, [tile])
-    os.utime(picture, ns=(1, 1))
-    first = picture.read_bytes()
+    drawn, first = picture.stat().st_mtime_ns, picture.read_bytes()
     summary(tmp_path, [tile])
-    assert picture.stat().st_mtime_ns == 1
+    assert picture.stat().st_mtime_ns == drawn
+    os.utime(tile.image, ns=(1, 1))  # another time, the same content: drawn again, the same bytes
+    summary(tmp_path, [tile])
+    assert picture.stat().st_mtime_ns > drawn
+    assert picture.read_bytes() == first
     make_tile(tmp_path, "t", 24)
     summary(tmp_path, [tile])
     assert picture.read_bytes() != first
@@ -173,6 +176,8 @@ def test_only_the_most_disputed_have_pictures(tmp_path):
     page = summary(tmp_path, tiles, quicklooks=2)
     left = {file.name for file in (tmp_path / "quicklooks").iterdir()}
     assert left == {"tile_3.png", "tile_4.png", "mine.png"}
+    records = {file.name for file in (tmp_path / "fingerprints" / "quicklooks").iterdir()}
+    assert records == {"tile_3.json", "tile_4.json"}
     assert len(page.attributes("img", "src")) == 2
     page = summary(tmp_path, tiles, quicklooks=0)
     assert page.attributes("img", "src") == []

@@ -74,13 +74,18 @@ def test_an_interrupted_one_goes_on_and_ends_the_same(tmp_path):
     built.clear()
     with pytest.raises(KeyboardInterrupt):
         folded(factory(2 * per_fold + 1), output_dir=tmp_path / "parts")
-    assert not (tmp_path / "parts" / FILE).exists()
-    kept = (tmp_path / "parts" / "fold_1" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
+    assert not (tmp_path / "parts" / "4_folds" / FILE).exists()
+    trained = tmp_path / "parts" / "4_folds" / "fold_1" / "checkpoints" / "last.ckpt"
+    kept = trained.stat().st_mtime_ns
     parts = folded(output_dir=tmp_path / "parts")
-    assert (tmp_path / "parts" / "fold_1" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == kept
+    assert trained.stat().st_mtime_ns == kept
     np.testing.assert_array_equal(parts.probs, whole.probs)
-    with np.load(tmp_path / "parts" / FILE) as file:
+    with np.load(tmp_path / "parts" / "4_folds" / FILE) as file:
         np.testing.assert_array_equal(file["fold"], whole.fold)
+    # another number of folds has its own folder, and leaves this one alone
+    assert np.bincount(folded(output_dir=tmp_path / "parts", folds=2, epochs=1).fold).tolist() == [20] * 2
+    assert trained.stat().st_mtime_ns == kept
+    assert (tmp_path / "parts" / "2_folds" / FILE).is_file()
     other = LABELS.copy()
     other[0] = 1
     with pytest.raises(TrainingError, match="another configuration"):
@@ -92,5 +97,10 @@ def test_what_cannot_be_folded_is_refused():
         folded(data=torch.utils.data.TensorDataset(torch.zeros(4)))
     with pytest.raises(OptionError, match="1 for 40 images"):
         folded(folds=1)
+    lone = np.where(np.arange(40) == 7, 1, 0)
+    built = []
+    with pytest.raises(InputError, match=r"without fold \d of 4, the labels that are left hold only class 0"):
+        folded(lambda: built.append(1) or Memory(), data=(NUMBERED, lone))
+    assert not built
     with pytest.raises(InputError, match="its label 2"):
         folded(data=ArrayDataset(NUMBERED, LABELS + 1, num_classes=2))

@@ -280,7 +280,7 @@ def test_a_file_that_was_cut_off_is_refused_at_once(tmp_path):
 
 def test_memory_does_not_grow_with_the_scene():
     benchmark = Path(__file__).parents[2] / "benchmarks" / "predict.py"
-    command = [sys.executable, str(benchmark), "--side", "1024", "--window", "256"]
+    command = [sys.executable, str(benchmark), "--side", "512", "--window", "128", "--classes", "24"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     small, large = (int(peak) for peak in re.findall(r"pixels: (\d+) MiB", printed))
     # A wider scene has wider bands, up to a limit; all probabilities of the large scene would be 384 MiB.

@@ -1,6 +1,8 @@
 """Early stopping, warm-up by configuration, resuming with accumulation and a schedule by step."""
 
 import csv
+import errno
+import os
 import signal
 
 import pytest
@@ -10,6 +12,7 @@ from toys import ToyMaps, toy_run
 from coteach.cli.targets import TargetResolver
 from coteach.errors import ConfigError
 from coteach.training.checkpoints import load_checkpoint
+from coteach.training.interrupts import heeding_interrupts
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import train
 from coteach.training.state import read_state
@@ -168,6 +171,67 @@ def test_ctrl_c_is_told_and_heeded_a_second_time(tmp_path):
         train(run)
     assert signal.getsignal(signal.SIGINT) is handler
     assert not read_state(tmp_path)["finished"]
+
+
+class Terminated(ToyMaps):
+    """SIGTERM comes while the fifth sample is drawn."""
+
+    def __getitem__(self, index):
+        if index == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(index)
+
+
+TOLD = "Error: {}: stopped by SIGTERM; the same command goes on from its last checkpoint"
+
+
+def test_sigterm_is_told_and_is_no_success(tmp_path):
+    run = toy_run(tmp_path, datasets={"train": Terminated(8)}, options={"max_epochs": 2})
+    with pytest.raises(SystemExit) as left:
+        train(run)
+    assert left.value.code == TOLD.format(tmp_path)
+    assert not read_state(tmp_path)["finished"]
+
+
+ENDED = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. ")
+MISSED = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "noted"),
+    [
+        (ENDED, None, False),
+        (MISSED, ENDED, False),
+        (MISSED, None, True),
+        (ConnectionResetError(104, "Connection reset by peer"), None, True),
+    ],
+)
+def test_sigterm_may_reach_a_worker_first(tmp_path, monkeypatch, error, cause, noted):
+    """As torch words it, before or after Lightning has noted the signal."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as left, heeding_interrupts(tmp_path, lambda: noted):
+        raise error from cause
+    assert left.value.code == TOLD.format(tmp_path)
+
+
+class Breaks(ToyMaps):
+    """A data set with an error of its own."""
+
+    def __getitem__(self, index):
+        raise RuntimeError("it is broken")
+
+
+def test_another_error_stays_itself(tmp_path):
+    with pytest.raises(RuntimeError, match="it is broken"):
+        train(toy_run(tmp_path, datasets={"train": Breaks(8)}, options={"max_epochs": 1}))
+
+
+def test_a_full_disk_is_no_sigterm(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left"),
+        heeding_interrupts(tmp_path, lambda: False),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Leaves(ToyMaps):

@@ -69,7 +69,7 @@ def audit_images(
 
 
 def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder: Path) -> OutOfFold:
-    """Train what is not trained yet, in ``folder/folds``."""
+    """Train what is not trained yet, in ``folder/{folds}_folds``."""
     from coteach.cli.devices import device_named
     from coteach.cli.runs import build_run
     from coteach.training.out_of_fold import predict_out_of_fold, train_like
@@ -81,7 +81,7 @@ def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder
         folds,
         train_fold,
         seed=run.seed,
-        folder=folder / "folds",
+        folder=folder,
         begin=lambda fold: detail(f"fold {fold + 1} of {folds}"),
     )
 

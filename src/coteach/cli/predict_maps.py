@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,8 +104,19 @@ def _print(report: SceneReport) -> None:
     counts = (
         f"{len(report.made)} predicted, {len(report.up_to_date)} up to date, {len(report.failures)} failed"
     )
-    say(f"scenes: {counts}: {report.table}")
+    without_data = f" ({len(report.empty)} without data)" if report.empty else ""
+    say(f"scenes: {counts}{without_data}: {report.table}")
     if report.nowhere:
-        listed = ", ".join(report.nowhere[:SHOWN]) + (", …" if len(report.nowhere) > SHOWN else "")
-        warn(f"no coordinate reference system: {listed}; the maps have no place on earth either")
+        warn(
+            f"no coordinate reference system: {_listed(report.nowhere)}; the maps have no place on earth either"
+        )
+    if report.empty:
+        cause = f"no data anywhere (NoData, mask, or NaN): {_listed(report.empty)}"
+        warn(
+            f"{cause}; their maps are NoData throughout: look at these images and at the NoData value they declare"
+        )
     print_failures([error for _, error in report.failures])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -86,6 +86,10 @@ class ImageSubset(Dataset[ImageItem]):
         right = self.dataset.right_labels
         return None if right is None else right[self.items]
 
+    def lone_class(self) -> str:
+        """What the labels hold if that is too little to learn from; see :meth:`ImageLabels.lone_class`."""
+        return self.dataset.labels.lone_class(self.num_classes, self.items)
+
     def fingerprint(self) -> str:
         """What tells this part from others, and its data from other data."""
         return digest(self.dataset.fingerprint().encode(), self.items.astype("<i8").tobytes())

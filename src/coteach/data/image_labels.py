@@ -75,7 +75,7 @@ class ImageLabels:
         return stated[0] if stated else max(int(self.values.max(initial=0)) + 1, 2)
 
     def check(self, num_classes: int, place: Callable[[int], str]) -> None:
-        """Refuse labels that are none of the classes.
+        """Refuse labels, given and true ones, that are none of the classes.
 
         Args:
             num_classes: ``C``.
@@ -86,12 +86,10 @@ class ImageLabels:
         """
         if self.soft:
             self._check_shares(num_classes, place)
-            return
-        wrong = np.flatnonzero((self.values < NO_LABEL) | (self.values >= num_classes))
-        if wrong.size:
-            more = f" ({wrong.size} such labels)" if wrong.size > 1 else ""
-            cause = f"its label {self.values[wrong[0]]} is not one of 0 to {num_classes - 1}{more}"
-            raise InputError(place(int(wrong[0])), cause, "correct it or num_classes; -1 means no label")
+        else:
+            _check_codes(self.values, num_classes, place, "label", "no label")
+        if self.clean is not None:
+            _check_codes(self.clean, num_classes, place, "true class (clean labels)", "not known")
 
     def _check_shares(self, num_classes: int, place: Callable[[int], str]) -> None:
         if self.values.shape[1] != num_classes:
@@ -107,14 +105,19 @@ class ImageLabels:
                 place(int(wrong[0])), f"its label is no distribution: {shares}", "give shares that sum to 1"
             )
 
-    def counts(self, num_classes: int) -> np.ndarray:
-        """How many images each class has, ``(C,)`` int64; soft labels count for their largest share."""
-        known = self.hard()
+    def counts(self, num_classes: int, items: Int64[np.ndarray, " b"] | None = None) -> np.ndarray:
+        """How many images, all or those at ``items``, each class has, ``(C,)`` int64; soft labels count for their largest share."""
+        known = self.hard() if items is None else self.hard()[items]
         return np.bincount(known[(known >= 0) & (known < num_classes)], minlength=num_classes)
 
-    def lone_class(self, num_classes: int) -> str:
-        """What the labels hold if that is too little to learn from, in words; empty if there are two classes or more."""
-        present = self.counts(num_classes).nonzero()[0]
+    def lone_class(self, num_classes: int, items: Int64[np.ndarray, " b"] | None = None) -> str:
+        """What the labels hold if that is too little to learn from, in words; empty if there are two classes or more.
+
+        Args:
+            num_classes: ``C``.
+            items: ``(B,)`` positions of those that count; None means all.
+        """
+        present = self.counts(num_classes, items).nonzero()[0]
         if len(present) >= 2:
             return ""
         return f"only class {present[0]}" if len(present) else "no class at all"
@@ -167,6 +170,16 @@ class ImageLabels:
 
     def _weight(self, index: int) -> Tensor:
         return torch.tensor(1.0 if self.weights is None else float(self.weights[index]))
+
+
+def _check_codes(
+    codes: Int64[np.ndarray, " n"], num_classes: int, place: Callable[[int], str], thing: str, absent: str
+) -> None:
+    wrong = np.flatnonzero((codes < NO_LABEL) | (codes >= num_classes))
+    if wrong.size:
+        more = f" ({wrong.size} such labels)" if wrong.size > 1 else ""
+        cause = f"its {thing} {codes[wrong[0]]} is not one of 0 to {num_classes - 1}{more}"
+        raise InputError(place(int(wrong[0])), cause, f"correct it or num_classes; -1 means {absent}")
 
 
 def _checked_weights(weights: Any, count: int) -> Float32[np.ndarray, " n"]:

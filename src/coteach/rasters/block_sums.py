@@ -10,6 +10,7 @@ from rasterio.enums import Compression
 from rasterio.io import DatasetReader
 
 from coteach.errors import RasterError
+from coteach.rasters.dataset import block_extent
 from coteach.rasters.grid import Window
 
 _PIECE = 1 << 20  # bytes decompressed at once
@@ -47,7 +48,7 @@ class BlockSums:
             return
         with self._path.open("rb") as stream:
             for row, col in unseen.tolist():
-                place, size = (self._number(what, row, col) for what in ("OFFSET", "SIZE"))
+                place, size = block_extent(self._dataset, row, col)
                 stream.seek(place)
                 if size and not _is_whole(stream.read(size)):
                     cause = f"is damaged: the pixels from row {row * self._height}, column {col * self._width} on do "
@@ -55,10 +56,6 @@ class BlockSums:
                         str(self._path), f"{cause}not match their checksum", "copy or download it again"
                     )
         self._seen[top:below, left:right] = True
-
-    def _number(self, what: str, row: int, col: int) -> int:
-        """Where a block lies, or how long it is; 0 if the file lacks it."""
-        return int(self._dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) or 0)
 
 
 def _is_whole(block: bytes) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from coteach.files import remove_leftovers
 from coteach.rasters.build_passes import BuildPasses
 from coteach.rasters.check import check_rows
 from coteach.rasters.check_source import RowRules
+from coteach.rasters.claim import claimed
 from coteach.rasters.embeddings import check_embeddings
 from coteach.rasters.findings import Finding
 from coteach.rasters.manifest import BuildReport, write_tables
 from coteach.rasters.needs import Needs, most_needed
 from coteach.rasters.options import BuildOptions, check_workers
 from coteach.rasters.pool import Progress, check_scheduler, silent
-from coteach.rasters.sources import Row, Tile, read_rows, unused_columns
+from coteach.rasters.sources import BadRow, Row, Tile, read_rows, unused_columns
 from coteach.rasters.tile import COUNTS
 from coteach.rasters.tile_files import P_SOFT, RECORDS, W_CONF
 from coteach.rasters.write import writable
@@ -64,8 +69,8 @@ def build_soft_labels(
     Args:
         sources_csv: one row a tile; an empty cell means that the tile lacks this source. Relative paths are relative
             to its folder, else to the working directory. The ids of tiles are in ``tile_id``, else the images' names.
-        output_dir: gets the rasters, the tables, and in ``fingerprints`` what they were made of. Used by one build at
-            a time.
+        output_dir: gets the rasters, the tables, and in ``fingerprints`` what they were made of. While a build is at
+            work there, one with other options or another table is refused.
         num_classes: C; codes are 0 to C - 1, others do not vote.
         alpha: weight of agreement in W_conf, see :func:`coteach.confidence_weight`.
         beta: weight of embeddings; above 0 with ``aef_embeddings_dir``.
@@ -108,7 +113,8 @@ def build_soft_labels(
         What was done; paths in the manifest are relative to its folder.
 
     Raises:
-        OptionError: an option is out of range, or the folder cannot be written. Nothing was written then.
+        OptionError: an option is out of range, the folder cannot be written, or another build is at work there.
+            Nothing was written then.
         TableError: the table is missing, empty, or lacks a column. Nothing was written then.
 
     Example:
@@ -154,13 +160,18 @@ def build_soft_labels(
     if tell_needs is not None:
         tell_needs(most_needed(tiles, options))
     folder = Path(output_dir)
-    with writable(folder):
-        _prepare(folder)
-    passes = BuildPasses(options, folder, max_workers, scheduler, progress or silent)
-    results, fusion = passes.run(tiles)
-    unused = unused_columns(table, options.image_key, options.source_keys)
-    with writable(folder):
-        return write_tables(folder, named, results, options, unused, fusion)
+    with ExitStack() as held:
+        with writable(folder):
+            for made in _folders(folder):
+                made.mkdir(parents=True, exist_ok=True)
+            held.enter_context(claimed(folder / RECORDS, f"output_dir {folder}", _work(options, named)))
+            for made in _folders(folder):  # half-written by a run that was killed
+                remove_leftovers(made)
+        passes = BuildPasses(options, folder, max_workers, scheduler, progress or silent)
+        results, fusion = passes.run(tiles)
+        unused = unused_columns(table, options.image_key, options.source_keys)
+        with writable(folder):
+            return write_tables(folder, named, results, options, unused, fusion)
 
 
 def _check(
@@ -170,8 +181,12 @@ def _check(
     return check_rows(rows, rules, max_workers, progress)
 
 
-def _prepare(folder: Path) -> None:
-    """Make the folders, and clear away what a killed run left half-written."""
-    for name in ("", P_SOFT, W_CONF, f"{RECORDS}/{COUNTS}", RECORDS):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        remove_leftovers(folder / name)
+def _folders(folder: Path) -> list[Path]:
+    """All that a build writes into."""
+    return [folder / name for name in ("", P_SOFT, W_CONF, f"{RECORDS}/{COUNTS}", RECORDS)]
+
+
+def _work(options: BuildOptions, rows: Sequence[Tile | BadRow]) -> dict[str, Any]:
+    """What two builds have in common that may write into one folder at once."""
+    told = [row.absolute() if isinstance(row, Tile) else row for row in rows]
+    return asdict(options.absolute()) | {"table": hashlib.sha256(repr(told).encode()).hexdigest()}

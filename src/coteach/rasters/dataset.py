@@ -92,6 +92,21 @@ def check_whole(dataset: DatasetReader) -> None:
         dataset.read(dataset.count, window=Window(dataset.width - 1, dataset.height - 1, 1, 1))
 
 
+def block_extent(dataset: DatasetReader, row: int, col: int) -> tuple[int, int]:
+    """Where in its file a block of a GeoTIFF's first band lies, and how long it is, in bytes; 0 if the file lacks it.
+
+    Args:
+        dataset: the raster.
+        row: of the block, counted in blocks.
+        col: of the block, counted in blocks.
+    """
+    place, length = (
+        int(dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) or 0)
+        for what in ("OFFSET", "SIZE")
+    )
+    return place, length
+
+
 def read_valid(dataset: DatasetReader, window: Window | None = None) -> Bool[np.ndarray, "bands h w"]:
     """Where each band has data: no NoData value, and nothing masked.
 

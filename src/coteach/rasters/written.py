@@ -9,7 +9,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
-from coteach.rasters.dataset import GDAL_ERRORS, without
+from coteach.rasters.dataset import GDAL_ERRORS, block_extent, without
 from coteach.rasters.packed_mask import PackedMask
 
 
@@ -36,10 +36,7 @@ def check_written(path: Path, mask: PackedMask | None = None) -> None:
 def _ends(dataset: DatasetReader, size: int) -> bool:
     height, width = dataset.block_shapes[0]
     for row, col in np.ndindex(-(-dataset.height // height), -(-dataset.width // width)):
-        place, length = (
-            int(dataset.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) or 0)
-            for what in ("OFFSET", "SIZE")
-        )
+        place, length = block_extent(dataset, row, col)
         if length == 0 or place + length > size:
             return False
     return True

@@ -14,6 +14,7 @@ from coteach.files import remove_leftovers, write_text
 from coteach.labels.fusion import Fusion
 from coteach.labels.patterns import PatternCounts
 from coteach.legend import Legend
+from coteach.rasters.tile_files import RECORDS
 from coteach.report.soft_label_figures import Overview, most_disputed, overview
 from coteach.report.soft_label_page import Look, SummaryPage, SummaryTile, render_summary
 from coteach.report.soft_label_pictures import remove_others, thumbnail_uri, update_quicklook
@@ -63,7 +64,7 @@ def write_summary(
     fused = fusion or Fusion(len(legend.names))
     figures = [overview(tile.patterns, fused) for tile in tiles]
     ranked = [(tiles[place], figures[place]) for place in most_disputed(figures)]
-    looks = _pictures(folder / QUICKLOOKS, ranked, legend, quicklooks)
+    looks = _pictures(folder, ranked, legend, quicklooks)
     write_table(
         folder / TILES, _columns(names, legend), [_row(tile, own, names, legend) for tile, own in ranked]
     )
@@ -85,21 +86,24 @@ def write_summary(
 
 
 def _pictures(
-    folder: Path, ranked: Sequence[tuple[SummaryTile, Overview]], legend: Legend, most: int
+    output_dir: Path, ranked: Sequence[tuple[SummaryTile, Overview]], legend: Legend, most: int
 ) -> list[Look]:
     """Draw the first tiles."""
-    remove_others(folder, [tile.tile_id for tile, _ in ranked[most:]])
+    folder, records = output_dir / QUICKLOOKS, output_dir / RECORDS / QUICKLOOKS
+    remove_others(folder, records, [tile.tile_id for tile, _ in ranked[most:]])
     if ranked and most:
         folder.mkdir(parents=True, exist_ok=True)
-    if folder.is_dir():
-        remove_leftovers(folder)
+    for made in (folder, records):
+        if made.is_dir():
+            remove_leftovers(made)
 
     def look(place: int) -> Look:
         tile, figures = ranked[place]
         path = folder / f"{tile.tile_id}.png"
         uri = trouble = ""
         try:
-            update_quicklook(path, (tile.image, tile.p_soft, tile.w_conf), legend)
+            files = (tile.image, tile.p_soft, tile.w_conf)
+            update_quicklook(path, records / f"{tile.tile_id}.json", files, legend)
             uri = thumbnail_uri(path) if place < _MOST_THUMBNAILS else ""
         except CoteachError as error:
             path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from jaxtyping import Float32
 from coteach.data.box_picture import draw_boxes
 from coteach.data.detection_boxes import AnnotatedImage
 from coteach.data.detection_set import read_annotated
+from coteach.errors import TableError
 from coteach.files import whole_file
 from coteach.models.detector import Target
 from coteach.rasters.fingerprint import stamps
@@ -47,7 +48,7 @@ class BoxesReport:
     made: int
     up_to_date: int
     boxes: int
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[tuple[int | str, str], ...]
 
 
 def predict_box_images(
@@ -68,15 +69,14 @@ def predict_box_images(
         TableError: an id cannot be the name of a picture.
     """
     if job.options.pictures:
-        for image in images:
-            check_tile_id(str(image.image_id), str(image.path))
+        _check_pictures(images, job.source)
     folder = BoxFolder(job.output_dir)
     with writable(job.output_dir):
         folder.prepare(pictures=job.options.pictures)
         journal = BoxJournal(folder.journal, _made_of(job))
     stamped = stamps(image.path for image in images)
     todo = [not _is_done(image, journal, stamped[str(image.path)], folder, job.options) for image in images]
-    failures: dict[str, str] = {}
+    failures: dict[int | str, str] = {}
     step = job.options.batch_size
     with progress(sum(todo), "images") as advance:
         for start in range(0, len(images), step):
@@ -85,9 +85,9 @@ def predict_box_images(
             read = _decode(batch, job.source, failures)
             journal.add(_look(read, stamped, folder, job, failures))
             for image in batch:
-                tell(f"{image.image_id}: {failures.get(str(image.image_id), 'done')}")
+                tell(f"{image.image_id}: {failures.get(image.image_id, 'done')}")
             advance(len(batch))
-    done = [journal.found[image.image_id] for image in images if str(image.image_id) not in failures]
+    done = [journal.found[image.image_id] for image in images if image.image_id not in failures]
     with writable(job.output_dir):
         write_results(
             folder, images, done, job.category_ids, job.legend.names, failures, pictures=job.options.pictures
@@ -95,6 +95,24 @@ def predict_box_images(
     boxes = sum(len(entry.boxes) for entry in done)
     made = sum(todo) - len(failures)
     return BoxesReport(folder.results, made, len(done) - made, boxes, tuple(failures.items()))
+
+
+def _check_pictures(images: Sequence[AnnotatedImage], source: Path) -> None:
+    """Refuse ids that cannot name pictures, and those whose pictures would have one name.
+
+    Raises:
+        TableError: the message names the image, or the ids.
+    """
+    seen: dict[str, int | str] = {}
+    for image in images:
+        name = str(image.image_id)
+        check_tile_id(name, str(image.path))
+        if name in seen:
+            cause = (
+                f"the pictures of the images {seen[name]!r} and {image.image_id!r} would have the same name"
+            )
+            raise TableError(str(source), cause, "give other ids, or leave out --pictures")
+        seen[name] = image.image_id
 
 
 def _made_of(job: BoxJob) -> dict[str, Any]:
@@ -121,12 +139,12 @@ def _is_done(
 
 
 def _decode(
-    batch: Sequence[AnnotatedImage], source: Path, failures: dict[str, str]
+    batch: Sequence[AnnotatedImage], source: Path, failures: dict[int | str, str]
 ) -> list[tuple[AnnotatedImage, Float32[np.ndarray, "3 h w"]]]:
     """The images of a batch that can be read."""
     read = []
     for image in batch:
-        with noted(str(image.image_id), image.path, failures, smaller=_SMALLER):
+        with noted(image.image_id, image.path, failures, smaller=_SMALLER):
             read.append((image, read_annotated(image, source)))
     return read
 
@@ -136,7 +154,7 @@ def _look(
     stamped: Mapping[str, Sequence[int] | None],
     folder: BoxFolder,
     job: BoxJob,
-    failures: dict[str, str],
+    failures: dict[int | str, str],
 ) -> list[FoundBoxes]:
     """The boxes of a batch, and its pictures."""
     if not read:
@@ -144,7 +162,7 @@ def _look(
     found = find_boxes(job.method, [torch.from_numpy(pixels) for _, pixels in read])
     entries = []
     for (image, pixels), boxes in zip(read, found, strict=True):
-        with noted(str(image.image_id), image.path, failures, smaller=_SMALLER):
+        with noted(image.image_id, image.path, failures, smaller=_SMALLER):
             entry = _entry(image, pixels, boxes, stamped[str(image.path)], job.options.score)
             if job.options.pictures:
                 _draw(folder.picture(image.image_id), pixels, entry, job)

@@ -50,7 +50,7 @@ def write_results(
     found: Sequence[FoundBoxes],
     category_ids: Sequence[int | str],
     names: Sequence[str],
-    failures: Mapping[str, str],
+    failures: Mapping[int | str, str],
     *,
     pictures: bool,
 ) -> None:
@@ -83,7 +83,7 @@ def write_results(
         ("category_id", "name"),
         [{"category_id": str(i), "name": n} for i, n in classes],
     )
-    write_failures(folder.path / FAILURES, list(failures.items()))
+    write_failures(folder.path / FAILURES, [(str(image), error) for image, error in failures.items()])
 
 
 def _result_lines(entry: FoundBoxes, category_ids: Sequence[int | str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,27 +48,31 @@ def predict_out_of_fold(
     folder: Path,
     begin: Callable[[int], None] = lambda _fold: None,
 ) -> OutOfFold:
-    """Train once a fold, on all others, and predict the fold; written to ``out_of_fold.npz``.
+    """Train once a fold, on all others, and predict the fold; written to ``{folds}_folds/out_of_fold.npz``.
 
     Args:
         dataset: all images.
         folds: how many, from 2 to as many as there are images.
         train_fold: trains, or finds its folder finished.
         seed: of the draw of the folds.
-        folder: what is written lies there, a folder a fold among it.
+        folder: what is written lies there in ``{folds}_folds``, a folder a fold among it; other numbers of folds have theirs beside it.
         begin: called with each fold, from 0, before it is trained.
 
     Raises:
         OptionError: the number of folds is out of range.
+        InputError: without one of the folds only one class is left. Nothing was trained or written then.
         TrainingError: a fold's folder holds another run, or it cannot be trained.
     """
     fold = draw_folds(dataset.labels.hard(), folds, seed)
+    parts = [ImageSubset(dataset, np.flatnonzero(fold != k)) for k in range(folds)]
+    _check_parts(parts)
+    folder = folder / f"{folds}_folds"
     folder.mkdir(parents=True, exist_ok=True)
     probs: np.ndarray | None = None
     labels = np.empty(len(dataset), np.int64)
     for k in range(folds):
         begin(k)
-        method = train_fold(ImageSubset(dataset, np.flatnonzero(fold != k)), folder / f"fold_{k}")
+        method = train_fold(parts[k], folder / f"fold_{k}")
         apart = np.flatnonzero(fold == k)
         found = predict_images(method, dataset, items=apart)
         probs = np.empty((len(dataset), found.probs.shape[1]), np.float32) if probs is None else probs
@@ -77,6 +81,19 @@ def predict_out_of_fold(
     with whole_file(folder / FILE) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, probs=probs, labels=labels, fold=fold)
     return OutOfFold(probs, labels, fold)
+
+
+def _check_parts(parts: Sequence[ImageSubset]) -> None:
+    """Refuse folds without which there is nothing to tell apart.
+
+    Raises:
+        InputError: only one class is left, or none; the message names the fold.
+    """
+    for number, part in enumerate(parts, start=1):
+        if lone := part.lone_class():
+            cause = f"without fold {number} of {len(parts)}, the labels that are left hold {lone}"
+            remedy = "label more images of the rarest class, or do without folds"
+            raise InputError("the training set", cause, remedy)
 
 
 def train_like(run: TrainingRun, device: torch.device) -> TrainFold:

@@ -95,6 +95,7 @@ def train(run: TrainingRun) -> Path:
     Raises:
         TrainingError: the folder holds another run or cannot be written, or training cannot go on.
         ConfigError: an option of the trainer cannot be had on this computer, or the monitored figure is unknown.
+        SystemExit: SIGTERM came.
     """
     last = run.output_dir / FOLDER / "last.ckpt"
     state = read_state(run.output_dir)
@@ -127,7 +128,7 @@ def train(run: TrainingRun) -> Path:
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
             (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start
-        with heeding_interrupts():
+        with heeding_interrupts(run.output_dir, lambda: trainer.received_sigterm):
             trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from coteach.data.scene import SceneImage
 from coteach.data.scene_files import SceneFile
 from coteach.errors import CoteachError, RasterError
+from coteach.files import remove_leftovers
 from coteach.legend import Legend
 from coteach.methods.base import Method
 from coteach.rasters.dataset import files_behind
@@ -25,6 +26,8 @@ from coteach.training.scenes import SceneOptions, compared_networks, count_windo
 PREDICTIONS = "predictions.csv"
 _RECORDS = "fingerprints"
 _COLUMNS = ("tile_id", "image_path", "class_path", "confidence_path")
+_PREDICTED, _EMPTY = "predicted", "no data"  # what is noted of the maps of a scene
+Id = TypeVar("Id", bound=int | str)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,8 @@ class SceneReport:
         made: ids of the scenes predicted now.
         up_to_date: ids of those whose maps were there already.
         failures: id and error of those that failed.
-        nowhere: ids of those that do not say where on earth they lie.
+        nowhere: ids of those predicted now that do not say where on earth they lie.
+        empty: ids of those that have data nowhere, so that their maps have none either.
     """
 
     table: Path
@@ -72,6 +76,7 @@ class SceneReport:
     up_to_date: tuple[str, ...]
     failures: tuple[tuple[str, str], ...]
     nowhere: tuple[str, ...]
+    empty: tuple[str, ...]
 
 
 class _Task(NamedTuple):
@@ -104,42 +109,44 @@ def predict_scenes(
         _prepare(job.output_dir)
     failures: dict[str, str] = {}
     tasks, kept, made = [], [], []
+    contents: dict[str, str] = {}  # scene -> what was noted of its maps
     for scene in scenes:
         with noted(scene.scene_id, scene.path, failures):
             task = _look_at(scene, job)
-            if task is None:
+            if isinstance(task, str):
                 kept.append(scene.scene_id)
+                contents[scene.scene_id] = task
             else:
                 tasks.append(task)
     windows = sum(count_windows(job.method, task.image, job.num_classes, job.options) for task in tasks)
     with progress(windows, "windows") as advance:
         for task in tasks:
             with noted(task.scene.scene_id, task.scene.path, failures):
-                _predict(task, job, advance)
+                contents[task.scene.scene_id] = _predict(task, job, advance)
                 made.append(task.scene.scene_id)
             tell(f"{task.scene.scene_id}: {failures.get(task.scene.scene_id, 'predicted')}")
     with writable(job.output_dir):
         table = _write_tables(scenes, job.output_dir, failures)
     nowhere = tuple(task.scene.scene_id for task in tasks if not task.image.grid.crs)
-    return SceneReport(table, tuple(made), tuple(kept), tuple(failures.items()), nowhere)
+    empty = tuple(scene for scene, content in contents.items() if content == _EMPTY)
+    return SceneReport(table, tuple(made), tuple(kept), tuple(failures.items()), nowhere, empty)
 
 
 def _prepare(folder: Path) -> None:
     """Make the folders, and clear away what a killed run left half-written."""
-    (folder / _RECORDS).mkdir(parents=True, exist_ok=True)
-    for ending in ("_class.tif", "_confidence.tif", "_class.tif.aux.xml", PREDICTIONS, FAILURES):
-        for partial_file in folder.glob(f".*{ending}.*.part"):
-            partial_file.unlink()
+    for made in (folder, folder / _RECORDS):
+        made.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(made)
 
 
 @contextmanager
 def noted(
-    scene_id: str, path: Path, failures: dict[str, str], *, smaller: str = "try a smaller --window"
+    scene_id: Id, path: Path, failures: dict[Id, str], *, smaller: str = "try a smaller --window"
 ) -> Iterator[None]:
     """Note what is wrong with a scene; the next one follows.
 
     Args:
-        scene_id: of the scene.
+        scene_id: of the scene, a name or a number.
         path: its image.
         failures: gets id -> error.
         smaller: what helps where memory is short.
@@ -155,8 +162,8 @@ def noted(
         failures[scene_id] = str(RasterError(str(path), f"cannot be kept ({error})", remedy))
 
 
-def _look_at(scene: SceneFile, job: SceneJob) -> _Task | None:
-    """What is to be done for a scene; None if its maps are up to date."""
+def _look_at(scene: SceneFile, job: SceneJob) -> _Task | str:
+    """What is to be done for a scene; if its maps are up to date, what was noted of them."""
     options = {key: value for key, value in asdict(job.options).items() if key != "batch_size"}
     made_of = {
         "by": job.made_by,
@@ -165,19 +172,23 @@ def _look_at(scene: SceneFile, job: SceneJob) -> _Task | None:
         "files": stamps(file.absolute() for file in files_behind(scene.path)),
     }
     files = SceneFiles(job.output_dir, scene.scene_id)
-    if read_record(_record(files), made_of, files.maps) is not None:
-        return None
+    if (content := read_record(_record(files), made_of, files.maps)) is not None:
+        return str(content)
     image = SceneImage(scene.path, image_scale=job.image_scale, augmentation_list=job.augmentation_list)
     return _Task(scene, image, made_of)
 
 
-def _predict(task: _Task, job: SceneJob, advance: Callable[..., None]) -> None:
+def _predict(task: _Task, job: SceneJob, advance: Callable[..., None]) -> str:
+    """Write the maps of a scene; what is noted of them."""
     files = SceneFiles(job.output_dir, task.scene.scene_id)
     parts = predict_scene(job.method, task.image, job.num_classes, job.options, advance=advance)
     with scene_writer(files, task.image.grid, job.legend, disagreement=job.options.disagreement) as writer:
+        content = _EMPTY
         for part in parts:
             writer.write(part.window, part.classes, part.confidence, part.disagreement, part.valid)
-    write_record(_record(files), task.made_of, files.maps, result="predicted")
+            content = _PREDICTED if part.valid.any() else content
+    write_record(_record(files), task.made_of, files.maps, result=content)
+    return content
 
 
 def _record(files: SceneFiles) -> Path:

@@ -16,7 +16,7 @@ from coteach.errors import RasterError
 from coteach.methods.base import Method
 from coteach.methods.label_method import LabelMethod
 from coteach.rasters.grid import Window
-from coteach.training.rehearsal import misfit
+from coteach.training.rehearsal import find_misfit
 from coteach.training.tta import Tta, mean_over_views
 
 
@@ -123,7 +123,10 @@ class SceneWindows:
 
     def _misfit(self, images: Tensor) -> RasterError:
         """What the network does not like about these images, found out with the first of them."""
-        cause = misfit(self.method.predict, images[:1].to(self.device), self.num_classes)
-        cause = cause or f"fails on {len(images)} windows at once, not on one"
+        extent = images.shape[2:]
+        found = find_misfit(self.method.predict, images[:1].to(self.device), self.num_classes, extent)
+        cause = f"fails on {len(images)} windows at once, not on one" if found is None else found.cause
         remedy = "give images of the kind that it was trained on, or try another --window or --batch-size"
+        if found is not None and found.about == "bands":  # no window changes that
+            remedy = f"give images of {found.has} bands, like those that it was trained on"
         return RasterError(str(self.image.path), f"the model {cause}", remedy)

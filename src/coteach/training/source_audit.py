@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from coteach.data.scene import SceneImage
+from coteach.files import remove_leftovers
 from coteach.labels.quality import LabelQuality
 from coteach.rasters.error_maps import check_error_maps
 from coteach.rasters.pool import Progress
@@ -79,10 +79,9 @@ def audit_sources(
 
 def _prepare(job: SourceAuditJob) -> None:
     """Make the folders, and clear away what a killed run left half-written."""
-    job.records.mkdir(parents=True, exist_ok=True)
-    left = [job.scene.output_dir.glob(f".*.{ending}.*.part") for ending in ("tif", "csv", "json")]
-    for partial_file in chain(job.records.glob(".*.part"), *left):
-        partial_file.unlink()
+    for folder in (job.scene.output_dir, job.records):
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
 
 
 def _opened(tile: Tile, job: SourceAuditJob) -> AuditedTile:
