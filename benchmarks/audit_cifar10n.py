@@ -31,7 +31,7 @@ from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.label_method import LabelMethod
 from coteach.methods.supervised import Supervised
 from coteach.training.history import read_history
-from lite_features import WIDTH, lite_features
+from lite_features import head, lite_features
 
 CONFUSED = {(6, 0): 0.3, (0, 6): 0.25, (2, 4): 0.3, (4, 2): 0.25, (3, 6): 0.2, (7, 9): 0.3, (5, 7): 0.3}
 THEIRS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
@@ -84,12 +84,6 @@ def network(bands: int) -> Callable[[], nn.Module]:
         )
 
     return make
-
-
-def head() -> nn.Module:
-    """What is trained on features."""
-    wide = nn.Linear(WIDTH, 256)
-    return nn.Sequential(nn.Flatten(), nn.Dropout(0.3), wide, nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 10))
 
 
 def method(name: str, rate: float, epochs: int) -> LabelMethod:

@@ -15,10 +15,15 @@ from functools import partial
 from coteach.data.coco_split import split_coco
 from coteach.data.detection_files import CocoDetectionDataset
 from coteach.data.samples import prepare_sample
-from detection_runs import Setting, arguments, print_table, run_setting
-from lite_detector import lite_detector, lite_weights
+from detection_choices import arguments, labelled_view, largest, unlabelled_view
+from detection_runs import Setting, run_setting
+from detection_table import print_table
+from lite_detector import lite_detector
+from lite_network import lite_weights
+from reduced_images import reduced
 
-_ALL = "100"
+ALL = "100"
+PARTS = ("train", "val", "test")
 _SIDES = (
     0.085,
     0.21,
@@ -31,7 +36,7 @@ def main() -> None:
     """Train what is not there yet, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--percent", nargs="+", default=["10", "20"], help="labelled images (%(default)s)")
-    arguments(parser, folder="runs/blood_cells", size=240)
+    arguments(parser, folder="runs/blood_cells", size=128)
     options = parser.parse_args()
     wanted = [
         (percent, method)
@@ -40,7 +45,7 @@ def main() -> None:
         if method != "all_labels"
     ]
     if "all_labels" in options.methods:
-        wanted.append((_ALL, "all_labels"))
+        wanted.append((ALL, "all_labels"))
     print_table(
         [
             run_setting(setting_of(percent, method, seed, options), options)
@@ -52,27 +57,28 @@ def main() -> None:
 
 def setting_of(percent: str, method: str, seed: int, options: argparse.Namespace) -> Setting:
     """The images and boxes of one run."""
-    ready = prepare_sample("blood-cells")
-    images = ready.folder  # file names begin with images/
-    files = ready.files["train.json"], None
-    if percent != _ALL:
-        (split,) = split_coco(
-            ready.files["train.json"], options.folder / "splits", percents=[percent], folds=[seed]
-        )
-        files = split.labelled[0], split.unlabelled[0]
-    size = options.size
-    weak = {"short_side": [round(0.8 * size), round(1.25 * size)], "long_side": 2 * size}
-    labelled = CocoDetectionDataset(files[0], images, weak=weak | {"color": True})
+    ready, size = prepare_sample("blood-cells"), options.size
+    images = options.folder / f"reduced_{size}"
+    files = {
+        part: reduced(ready.files[f"{part}.json"], ready.folder, images, largest(size)) for part in PARTS
+    }
+    labelled, unlabelled = files["train"], None
+    if percent != ALL:
+        (split,) = split_coco(files["train"], options.folder / "splits", percents=[percent], folds=[seed])
+        labelled, unlabelled = split.labelled[0], split.unlabelled[0]
+    seen = CocoDetectionDataset(labelled, images, weak=labelled_view(size))
     return Setting(
         name=percent,
         method=method,
         seed=seed,
-        labelled=labelled,
-        unlabelled=files[1] and CocoDetectionDataset(files[1], images, labelled=False, weak=weak),
-        judged={part: CocoDetectionDataset(ready.files[f"{part}.json"], images) for part in ("val", "test")},
+        labelled=seen,
+        unlabelled=None
+        if unlabelled is None
+        else CocoDetectionDataset(unlabelled, images, labelled=False, weak=unlabelled_view(size)),
+        judged={part: CocoDetectionDataset(files[part], images) for part in ("val", "test")},
         network=partial(
             lite_detector,
-            labelled.num_classes,
+            seen.num_classes,
             (size, 2 * size),
             sides=tuple(round(side * size) for side in _SIDES),
             weights=lite_weights(),

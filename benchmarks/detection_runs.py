@@ -1,8 +1,10 @@
 """Detection with few labelled images: what the benchmarks on blood cells and tree crowns have in common.
 
-Every run has the same detector, steps, optimizer and labelled images a step. `supervised` is Soft Teacher with unsupervised weight 0,
-which skips that branch: its student is the supervised detector, its teacher the moving average of that. So each run gives two networks,
-and an average is compared with an average.
+Every run has the same detector, steps and optimizer. All methods begin with the same burnt-in detector, trained once for each draw of
+labels. Then `supervised` sees the labelled images that `soft_teacher` and `unbiased_teacher` see beside their unlabelled ones, as papers
+compare them; `supervised_more` sees as many images a step as these two, all of them labelled, and so does `all_labels`. A supervised
+method is Soft Teacher with unsupervised weight 0, which skips that branch: its student is the supervised detector, its teacher the
+moving average of that. So each run gives two networks, and an average is compared with an average.
 """
 
 from __future__ import annotations
@@ -10,12 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,16 +27,12 @@ from coteach.data.detection_set import DetectionDataset
 from coteach.files import write_json
 from coteach.methods.detection_figures import BoxPrecision
 from coteach.methods.detection_teacher import DetectionTeacher
-from coteach.methods.soft_teacher import SoftTeacher, SoftTeacherConfig
-from coteach.methods.unbiased_teacher import UnbiasedTeacher, UnbiasedTeacherConfig
-from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import TrainingRun, train
+from detection_choices import FIGURES, make_method
 
-METHODS = ("supervised", "soft_teacher", "unbiased_teacher", "all_labels")
 _WARM_UP = 20  # steps over which the learning rate rises
-_FIGURES = ("AP", "AP50")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,54 +63,6 @@ class Setting:
         return f"{self.method}_{self.name}_{self.seed}"
 
 
-def arguments(parser: argparse.ArgumentParser, *, folder: str, size: int) -> None:
-    """The options that both benchmarks have."""
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument(
-        "--size", type=int, default=size, help="shorter side of an image, pixels (%(default)s)"
-    )
-    parser.add_argument("--steps", type=int, default=400, help="batches of each run (%(default)s)")
-    parser.add_argument(
-        "--burn-in", type=float, default=0.4, help="share of them without unlabelled images (%(default)s)"
-    )
-    parser.add_argument("--batch", nargs=2, type=int, default=[2, 2], metavar=("LABELLED", "UNLABELLED"))
-    parser.add_argument(
-        "--weight", type=float, default=1.0, help="of the unlabelled images' losses (%(default)s)"
-    )
-    parser.add_argument(
-        "--thresholds",
-        nargs="+",
-        type=float,
-        default=[0.7],
-        help="least score of a trusted box, of all classes or one each (%(default)s)",
-    )
-    parser.add_argument(
-        "--variance", type=float, default=0.02, help="of a box that teaches its place (%(default)s)"
-    )
-    parser.add_argument("--decay", type=float, default=0.99, help="of the teacher (%(default)s)")
-    parser.add_argument("--frame", choices=["corners", "ellipse"], default="corners")
-    parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--folder", type=Path, default=Path(folder))
-
-
-def make_method(name: str, options: argparse.Namespace) -> DetectionTeacher:
-    """The method, with the options that were asked for."""
-    shared = {
-        "labelled_batch": options.batch[0],
-        "unlabelled_batch": options.batch[1],
-        "unsupervised_weight": 0.0 if name in ("supervised", "all_labels") else options.weight,
-        "burn_in": round(options.burn_in * options.steps),
-        "ema_decay": options.decay,
-        "thresholds": options.thresholds if len(options.thresholds) > 1 else options.thresholds[0],
-        "box_frame": options.frame,
-    }
-    if name == "unbiased_teacher":
-        return UnbiasedTeacher(UnbiasedTeacherConfig(**shared))
-    return SoftTeacher(SoftTeacherConfig(**shared, variance=options.variance))
-
-
 def run_setting(setting: Setting, options: argparse.Namespace) -> dict[str, Any]:
     """Train, going on where an interrupted run was, and judge student and teacher; what is there is read."""
     file = options.folder / f"{setting.key}.json"
@@ -134,40 +82,63 @@ def run_setting(setting: Setting, options: argparse.Namespace) -> dict[str, Any]
 
 
 def _train(setting: Setting, options: argparse.Namespace) -> tuple[DetectionTeacher, float]:
-    method = make_method(setting.method, options)
-    sets = {"train": setting.labelled}
-    if setting.unlabelled is not None:
-        sets["unlabelled"] = setting.unlabelled
+    """Burn in, unless another method has done so for the same labels and seed, and go on from there."""
+    start = time.perf_counter()
+    name = f"burn_in_{setting.name}_{setting.seed}"
+    first = _stage(name, "burn_in", options.burn_in, setting.network, setting, options)
+    burnt_in = first.networks["a"].state_dict()
+
+    def network() -> nn.Module:
+        made = setting.network()
+        made.load_state_dict(burnt_in)
+        return made
+
+    method = _stage(setting.key, setting.method, options.steps, network, setting, options)
+    return method.eval(), time.perf_counter() - start
+
+
+def _stage(
+    name: str,
+    method_name: str,
+    steps: int,
+    network: Callable[[], nn.Module],
+    setting: Setting,
+    options: argparse.Namespace,
+) -> DetectionTeacher:
+    """Train for some steps in the folder ``name``, or go on there; the method, with what it has learned."""
+    method = make_method(method_name, options)
     run = TrainingRun(
         method=method,
-        make_network=setting.network,
+        make_network=network,
         make_optimizer=partial(AdamW, lr=options.lr, weight_decay=1e-4),
-        scheduler=SchedulerOptions(make=partial(_schedule, options.steps), interval="step"),
-        datasets=sets,
+        scheduler=SchedulerOptions(make=partial(_schedule, steps), interval="step"),
+        datasets={"train": _repeated(setting.labelled, batch=options.batch[0])}
+        | ({} if setting.unlabelled is None else {"unlabelled": setting.unlabelled}),
         num_classes=setting.labelled.num_classes,
-        output_dir=options.folder / setting.key,
-        seed=setting.seed,
+        output_dir=options.folder / name,
+        seed=setting.seed
+        + (1000 if name == setting.key else 0),  # other views than while burning in, alike for all methods
         options=TrainerOptions(
-            max_steps=options.steps,
+            max_steps=steps,
             checkpoint_every_steps=100,
             gradient_clip_val=10.0,
             accelerator=options.device,
             devices=1,
             log_images=0,
         ),
-        identity={
-            "config": repr(method.config),
-            "size": options.size,
-            "lr": options.lr,
-            "steps": options.steps,
-        },
+        identity={"config": repr(method.config), "size": options.size, "lr": options.lr, "steps": steps},
     )
-    start = time.perf_counter()
     train(run)
-    seconds = time.perf_counter() - start
     method.setup(run.make_network, run.task)
     method.load_state_dict(method_weights(load_checkpoint(checkpoint_path(run.output_dir, "last"))))
-    return method.eval(), seconds
+    return method
+
+
+def _repeated(dataset: DetectionDataset, batch: int) -> DetectionDataset:
+    """The same images several times, so that an epoch, and the checkpoint at its end, come every 100 steps or more."""
+    known = dataset.annotations
+    times = -(-100 * batch // len(known.images))
+    return DetectionDataset(replace(known, images=known.images * times), weak=dataset.weak)
 
 
 def _schedule(steps: int, optimizer: torch.optim.Optimizer) -> LambdaLR:
@@ -185,12 +156,7 @@ def precision(network: nn.Module, dataset: DetectionDataset) -> dict[str, float]
         sample = dataset.plain(index)
         metric.update(network([sample["image"]]), [sample["mask"]], [sample["ignore"]])
     found = metric.compute()
-    return {name: float(found[name]) for name in _FIGURES}
-
-
-def pseudo_boxes(folder: Path) -> Mapping[str, Mapping[int, float]]:
-    """What a run has logged of its pseudo boxes: figure -> epoch -> value."""
-    return {key: by for key, by in read_log(folder).figures.items() if "pseudo_boxes" in key}
+    return {name: float(found[name]) for name in FIGURES}
 
 
 def _told(row: Mapping[str, Any]) -> str:
@@ -198,22 +164,3 @@ def _told(row: Mapping[str, Any]) -> str:
         f"{key} {100 * row[key]['AP']:.1f}/{100 * row[key]['AP50']:.1f}" for key in row if "/" in str(key)
     ]
     return f"{', '.join(parts)} (AP/AP50) in {row['seconds']:.0f} s"
-
-
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line a share of labels and method: mean over the seeds and half the range between them, in percent."""
-    print(
-        "| labels | method | seeds | student AP | student AP50 | teacher AP | teacher AP50 | teacher AP, val | seconds |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, method in dict.fromkeys((row["name"], row["method"]) for row in rows):
-        own = [row for row in rows if (row["name"], row["method"]) == (name, method)]
-        columns = [("test/student", one) for one in _FIGURES] + [("test/teacher", one) for one in _FIGURES]
-        cells = [_spread([100 * row[part][one] for row in own]) for part, one in columns]
-        cells.append(_spread([100 * row["val/teacher"]["AP"] for row in own]))
-        seconds = statistics.mean(row["seconds"] for row in own)
-        print(f"| {name} | {method} | {len(own)} | {' | '.join(cells)} | {seconds:.0f} |")
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.mean(values):.1f} ± {(max(values) - min(values)) / 2:.1f}"

@@ -6,17 +6,25 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from coteach.data.samples import default_cache_dir
 from coteach.files import whole_file
-from lite_detector import lite_weights
+from lite_network import lite_network, lite_weights
 
-WIDTH = 1280  # numbers of each image
+_WIDTH, _CLASSES = 1280, 10  # numbers of each image; classes of CIFAR-10
 _SIDE = 96  # pixels, to which images are enlarged
 _AT_ONCE = 200
+
+
+def head() -> nn.Module:
+    """What is trained on features."""
+    wide = nn.Linear(_WIDTH, 256)
+    return nn.Sequential(
+        nn.Flatten(), nn.Dropout(0.3), wide, nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, _CLASSES)
+    )
 
 
 def lite_features(images: np.ndarray, cache_dir: Path | None = None) -> np.ndarray:
@@ -39,10 +47,7 @@ def lite_features(images: np.ndarray, cache_dir: Path | None = None) -> np.ndarr
 
 
 def _computed(images: np.ndarray) -> np.ndarray:
-    network = timm.create_model("tf_efficientnet_lite0")
-    weights = torch.load(lite_weights(), map_location="cpu", weights_only=True)
-    network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
-    network.eval()
+    network = lite_network(lite_weights()).eval()
     parts = []
     for start in range(0, len(images), _AT_ONCE):
         shown = torch.from_numpy(images[start : start + _AT_ONCE]).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -18,8 +18,12 @@ from typing import Any
 from coteach.data.detection_files import CocoDetectionDataset
 from coteach.data.samples import prepare_sample
 from coteach.files import write_json
-from detection_runs import Setting, arguments, print_table, run_setting
-from lite_detector import lite_detector, lite_weights
+from detection_choices import arguments, labelled_view, largest, unlabelled_view
+from detection_runs import Setting, run_setting
+from detection_table import print_table
+from lite_detector import lite_detector
+from lite_network import lite_weights
+from reduced_images import reduced
 
 _SIDES = (0.06, 0.1, 0.16, 0.25)  # anchors, in shorter sides of a tile
 _PARTS: Mapping[str, Callable[[int], bool]] = {
@@ -32,12 +36,16 @@ _PARTS: Mapping[str, Callable[[int], bool]] = {
 def main() -> None:
     """Train what is not there yet, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    arguments(parser, folder="runs/tree_crowns", size=400)
+    arguments(parser, folder="runs/tree_crowns", size=200)
     options = parser.parse_args()
-    ready = prepare_sample("tree-crowns")
-    files = parts_of(ready.files["yell-528.json"], ready.files["yell-541.json"], options.folder / "parts")
+    ready, images = prepare_sample("tree-crowns"), options.folder / f"reduced_{options.size}"
+    scenes = [
+        reduced(ready.files[f"yell-{name}.json"], ready.folder, images, largest(options.size))
+        for name in ("528", "541")
+    ]
+    files = parts_of(*scenes, options.folder / "parts")
     rows = [
-        run_setting(setting_of(files, ready.folder, method, seed, options), options)
+        run_setting(setting_of(files, images, method, seed, options), options)
         for seed in options.seeds
         for method in options.methods
     ]
@@ -83,18 +91,17 @@ def setting_of(
 ) -> Setting:
     """The images and boxes of one run."""
     size = options.size
-    weak = {"short_side": [round(0.8 * size), round(1.25 * size)], "long_side": 2 * size}
     everything = method == "all_labels"
     return Setting(
         name="all" if everything else "scene",
         method=method,
         seed=seed,
         labelled=CocoDetectionDataset(
-            files["all" if everything else "labelled"], images, weak=weak | {"color": True}
+            files["all" if everything else "labelled"], images, weak=labelled_view(size)
         ),
         unlabelled=None
         if everything
-        else CocoDetectionDataset(files["unlabelled"], images, labelled=False, weak=weak),
+        else CocoDetectionDataset(files["unlabelled"], images, labelled=False, weak=unlabelled_view(size)),
         judged={part: CocoDetectionDataset(files[part], images) for part in ("val", "test")},
         network=partial(
             lite_detector,

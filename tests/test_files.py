@@ -90,6 +90,13 @@ def test_leftovers_of_those_that_are_gone(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {on.name, fresh.name, ".mine.part", "a.tif"}
 
 
+def test_what_another_thread_of_this_process_writes_stays(tmp_path):
+    with whole_file(tmp_path / "a.tif") as partial:
+        partial.write_text("x")
+        remove_leftovers(tmp_path)
+    assert (tmp_path / "a.tif").read_text() == "x"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a process counts as going on")
 def test_who_is_dead_but_not_yet_noticed_is_gone(tmp_path):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:

@@ -19,12 +19,13 @@ from uuid import uuid4
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.part")
+_START = uuid4().hex[:8]  # tells this process from a killed one that had the same number
 _FORSAKEN = 3600  # seconds; another computer's process cannot be asked, but nobody is so slow
 
 
 def partial_path(path: Path) -> Path:
     """Where a file is written until it is whole: beside it, and where no other writer on any computer writes."""
-    return path.with_name(f".{uuid4().hex[:8]}.{path.name}.{_HOST}-{os.getpid()}.part")
+    return path.with_name(f".{_START}{uuid4().hex[:8]}.{path.name}.{_HOST}-{os.getpid()}.part")
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -34,7 +35,7 @@ def remove_leftovers(folder: Path) -> None:
     """
     for file in folder.iterdir():
         found = _PARTIAL.fullmatch(file.name)
-        if found and not (_runs(int(found[2])) if found[1] == _HOST else _is_fresh(file)):
+        if found and not (_runs(int(found[2]), file) if found[1] == _HOST else _is_fresh(file)):
             file.unlink(missing_ok=True)
 
 
@@ -45,10 +46,10 @@ def _is_fresh(file: Path) -> bool:
         return True
 
 
-def _runs(process: int) -> bool:
-    """Whether another process goes on; where that cannot be asked, as on Windows, it may."""
-    if process == os.getpid():  # a killed one had the same number, as in a container; this one has just begun
-        return False
+def _runs(process: int, file: Path) -> bool:
+    """Whether the process that writes a file goes on; where that cannot be asked, as on Windows, it may."""
+    if process == os.getpid():  # another thread's; or a killed one had the same number, as in a container
+        return file.name.startswith(f".{_START}")
     if os.name != "posix":
         return True
     try:

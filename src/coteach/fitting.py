@@ -33,6 +33,9 @@ from coteach.training.run import TrainingRun, train
 from coteach.training.streams import LoaderOptions
 
 _AT_ONCE = 256  # images that are predicted together
+_AFTER_SIGTERM = (
+    "a call with an output_dir, which stays, goes on from its last checkpoint when called again with it"
+)
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,7 @@ def fit(
             options=_trainer_options(options, epochs, device, validated=val is not None),
             identity=_identity(sets, method, batch_size=batch_size, lr=lr),
             progress=progress,
+            after_sigterm=_AFTER_SIGTERM,
         )
         _precheck(run)
         train(run)

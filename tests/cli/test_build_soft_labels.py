@@ -9,6 +9,8 @@ import rasterio
 from click.testing import CliRunner
 from label_rasters import NORTH_UP, read_band, rows_of, write_image, write_map, write_sources
 
+from coteach import build_soft_labels
+from coteach.cli import build_page
 from coteach.cli.main import cli, main
 from coteach.errors import CoteachError, IncompleteError, OptionError, TableError
 
@@ -75,6 +77,23 @@ def test_summary_and_files(sources, tmp_path):
     ]
     np.testing.assert_allclose(read_band(tmp_path / "out/w_conf/a.tif"), expected, atol=1e-5)
     assert [row["tile_id"] for row in rows_of(tmp_path / "out/soft_label_manifest.csv")] == ["a", "b"]
+
+
+def test_no_other_build_comes_between_the_tiles_and_their_page(sources, tmp_path, monkeypatch):
+    """What it draws is what it built: until the page is there, one with other options is refused, an equal one not."""
+    options = {"mask_key": "mask_path", "lulc_keys": ["esa_path", "esri_path"], "ignore_codes": [7]}
+
+    def another_comes(*_):
+        with pytest.raises(OptionError, match="is at work there with other alpha"):
+            build_soft_labels(sources, tmp_path / "out", 3, alpha=0.2, max_workers=1, **options)
+        build_soft_labels(sources, tmp_path / "out", 3, max_workers=1, **options)
+        return tmp_path / "page"
+
+    monkeypatch.setattr(build_page, "write_page", another_comes)
+    result = run(sources)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert f"summary: {tmp_path / 'page'}" in result.output
+    build_soft_labels(sources, tmp_path / "out", 3, alpha=0.2, max_workers=1, **options)  # and now it may
 
 
 def test_unknown_codes_end_the_command_when_all_is_built(sources, tmp_path):

@@ -1,5 +1,6 @@
 """After Ctrl-C the command leaves at once: it waits for no thread, nor until all that was imported is taken apart."""
 
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,16 @@ def test_it_says_so_tidies_up_and_leaves(how, said):
     words = [sys.executable, "-c", _PRESSED, "train", how]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (1, "tidied\n", said)
+
+
+def test_who_reads_what_it_says_may_be_gone():
+    """Ctrl-C ends tee, too, before what is still to be written to it."""
+    here, there = os.pipe()
+    os.close(here)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    words = [sys.executable, "-c", _PRESSED, "train", "plain"]
+    with os.fdopen(there, "wb") as gone:
+        done = subprocess.run(
+            words, stdout=gone, stderr=subprocess.PIPE, text=True, check=False, timeout=30, env=environment
+        )
+    assert (done.returncode, done.stderr) == (1, "\nAborted!\n")

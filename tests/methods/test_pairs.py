@@ -8,7 +8,7 @@ from toy_images import ToyImages, draw, image_batch, image_method, step_of
 from toys import make_batch, make_method
 
 from coteach.errors import ConfigError, OptionError
-from coteach.methods.base import Stream
+from coteach.methods.base import Step, Stream
 from coteach.methods.discovery import create_method
 from coteach.selection.noise_rate import held_out
 
@@ -142,3 +142,17 @@ def test_more_bad_options_are_refused():
         create_method("jocor", {"lambda_agree": 1.5})
     with pytest.raises(ConfigError, match="agree_epochs"):
         create_method("co_teaching_plus", {"agree_epochs": -1})
+
+
+@pytest.mark.parametrize("name", ["jocor", "co_teaching_plus", "co_teaching"])
+def test_all_processes_hold_out_the_same_images(name):
+    """Images come to another process in each epoch, and each has its own seed for dropout."""
+    method = image_method(name, {"forget_end": "auto"}, num_items=200)
+    batch, learned = draw(Stream(), dataset=ToyImages(200), ids=range(200)), []
+    method.choice_listener = lambda network, ids, chosen: learned.append(ids[chosen])
+    for seed in (3, 123_456):
+        method.losses({"train": batch}, Step(epoch=0, index=0, seed=seed))
+    apart = held_out(torch.arange(200), 3).nonzero()[:, 0]
+    assert 10 < len(apart) < 35
+    assert learned
+    assert not torch.isin(torch.cat(learned), apart).any()

@@ -44,8 +44,8 @@ def test_who_does_the_same_joins_and_others_are_refused(tmp_path):
             told = refuses(tmp_path, work | {"alpha": 0.6, "folder": None})
         # the first one goes on, and so does its claim
         assert refuses(tmp_path, work | {"alpha": 0.6, "folder": None}) == told
-    assert told.startswith(f"out: process {os.getpid()} on ")
-    assert "is at work there with other alpha, folder; wait" in told
+    assert told.startswith(f"out: a build that process {os.getpid()} on ")
+    assert " began is at work there with other alpha, folder; wait" in told
     assert list(tmp_path.iterdir()) == []
     with claimed(tmp_path, "out", {"alpha": 0.6}):
         pass
@@ -88,6 +88,19 @@ def test_a_disk_without_locks_refuses_nobody(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", none)
     with claimed(tmp_path, "out", {"alpha": 0.5}), claimed(tmp_path, "out", {"alpha": 0.6}):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o775, 0o777])
+def test_who_may_write_into_the_folder_may_follow_a_dead_one(tmp_path, mode):
+    tmp_path.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        with claimed(tmp_path, "out", {"alpha": 0.5}):
+            [file] = tmp_path.iterdir()
+            assert file.stat().st_mode & 0o777 == mode & 0o666
+    finally:
+        os.umask(before)
 
 
 def test_two_builds_into_one_folder(tmp_path):

@@ -55,6 +55,7 @@ def test_a_raster_is_whole_or_refused(tmp_path, bands, dtype, masked, cog):
         ):
             write(path, values[:, ::-1], valid, cog=cog)
         assert str(path) in str(told.value)
+        assert f"about {values.nbytes:,} bytes are needed" in str(told.value)
         assert path.read_bytes() == earlier
         assert list(tmp_path.iterdir()) == [path]
     with rasterio.open(path) as file:

@@ -162,3 +162,23 @@ def test_bad_rates_are_refused():
         check_forgetting(1.0, 1, balanced=False)
     with pytest.raises(OptionError, match="3 classes"):
         ForgetRate([0.1, 0.2], 1, 3)
+
+
+def test_a_score_that_is_no_number_is_no_item():
+    probs, label, _ = drawn(symmetric(0.3, 3), count=600)
+    clean, gaps = seen(NoiseRate(3), probs, label), NoiseRate(3)
+    wild = torch.cat([probs[:50], torch.full((1, 3), torch.nan), probs[50:]])
+    seen(gaps, wild, torch.cat([label[:50], label[:1], label[50:]]))
+    for rate in (clean, gaps):
+        rate.begin_epoch(1)
+    torch.testing.assert_close(gaps.by_class, clean.by_class, atol=1e-6, rtol=0)
+
+
+def test_nobody_is_asked_once_nothing_is_held_out(monkeypatch):
+    rate = ForgetRate("auto", 4, 2)
+    logits, label = (torch.randn(6, 2), torch.randn(6, 2)), torch.arange(6) % 2
+    valid, heard = torch.ones(6, dtype=torch.bool), []
+    monkeypatch.setattr(rate.noise, "observe", lambda *_, **also: heard.append(also["step"]))
+    for epoch in range(7):
+        rate.usable(logits, label, valid, torch.arange(6), epoch=epoch, seed=0, step=epoch)
+    assert heard == [0, 1, 2, 3]

@@ -135,6 +135,25 @@ def test_two_processes_resume(tmp_path):
     assert parts == pytest.approx(whole, rel=1e-6)
 
 
+def normalised():
+    return torch.nn.Sequential(torch.nn.Conv2d(2, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 1))
+
+
+def test_two_processes_resume_within_a_group_of_batches(tmp_path):
+    """The checkpoint is the first process's: its running statistics are those of both even there."""
+    options = {"max_epochs": 1, "accumulate_grad_batches": 2, **TWO}
+    whole = {"make_network": normalised, "options": options, "loader": LoaderOptions(batch_size=1)}
+    whole["datasets"] = {"train": ToyMaps(8), "val": ToyMaps(2)}
+    train(toy_run(tmp_path / "whole", "supervised", **whole))
+    train(toy_run(tmp_path / "parts", "supervised", **whole | {"options": options | {"max_steps": 3}}))
+    train(toy_run(tmp_path / "parts", "supervised", **whole))
+    first, second = (
+        load_checkpoint(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "parts")
+    )
+    for key, value in first["state_dict"].items():
+        assert torch.equal(second["state_dict"][key], value), key
+
+
 def test_the_command_trains_with_two_processes_and_says_so_once(tmp_path):
     content = {
         "num_classes": 2,

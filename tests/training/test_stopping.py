@@ -4,18 +4,22 @@ import csv
 import errno
 import os
 import signal
+from multiprocessing import active_children
 
 import pytest
 import torch
 from toys import ToyMaps, toy_run
 
 from coteach.cli.targets import TargetResolver
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, TrainingError
+from coteach.fitting import fit
+from coteach.methods.discovery import create_method
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.interrupts import heeding_interrupts
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import train
 from coteach.training.state import read_state
+from coteach.training.streams import LoaderOptions
 
 WARM_UP = {
     "_target_": "torch.optim.lr_scheduler.SequentialLR",
@@ -185,6 +189,18 @@ class Terminated(ToyMaps):
 TOLD = "Error: {}: stopped by SIGTERM; the same command goes on from its last checkpoint"
 
 
+class TerminatedImages:
+    """SIGTERM comes while the fifth image is drawn."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        if index == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return torch.ones(1, 8, 8), index % 2
+
+
 def test_sigterm_is_told_and_is_no_success(tmp_path):
     run = toy_run(tmp_path, datasets={"train": Terminated(8)}, options={"max_epochs": 2})
     with pytest.raises(SystemExit) as left:
@@ -197,21 +213,101 @@ ENDED = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.
 MISSED = RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")
 
 
+@pytest.fixture
+def handlers():
+    """A handler of the user's own for SIGCHLD, which is to stay, as is that of SIGTERM."""
+    alarm, child = signal.getsignal(signal.SIGALRM), signal.signal(signal.SIGCHLD, children)
+    own = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGALRM, alarm)
+    assert (signal.signal(signal.SIGCHLD, child), signal.getsignal(signal.SIGTERM)) == (children, own)
+
+
+def children(*_):
+    """What the user does when a process ends."""
+
+
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize(
-    ("error", "cause", "noted"),
+    ("error", "cause", "delay"),
     [
-        (ENDED, None, False),
-        (MISSED, ENDED, False),
-        (MISSED, None, True),
-        (ConnectionResetError(104, "Connection reset by peer"), None, True),
+        (ENDED, None, 0.2),
+        (MISSED, ENDED, 0.2),
+        (MISSED, None, 0),
+        (ConnectionResetError(104, "Connection reset by peer"), None, 0),
     ],
 )
-def test_sigterm_may_reach_a_worker_first(tmp_path, monkeypatch, error, cause, noted):
-    """As torch words it, before or after Lightning has noted the signal."""
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    with pytest.raises(SystemExit) as left, heeding_interrupts(tmp_path, lambda: noted):
+def test_sigterm_may_reach_a_worker_first(tmp_path, error, cause, delay):
+    """As torch words it, before or after this process has got the signal itself."""
+
+    def signalled_and_failed():
+        if delay:
+            signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+            signal.setitimer(signal.ITIMER_REAL, delay)
+        else:
+            signal.raise_signal(signal.SIGTERM)
         raise error from cause
-    assert left.value.code == TOLD.format(tmp_path)
+
+    with pytest.raises(SystemExit) as left, heeding_interrupts(tmp_path, "go on"):
+        signalled_and_failed()
+    assert left.value.code == f"Error: {tmp_path}: stopped by SIGTERM; go on"
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path):
+    with (
+        pytest.raises(TrainingError, match=r"a loader worker was lost: .*killed by signal: Terminated; if"),
+        heeding_interrupts(tmp_path, "go on"),
+    ):
+        raise MISSED from ENDED
+
+
+class Orphaned(ToyMaps):
+    """The worker that draws the fifth sample is terminated by somebody."""
+
+    def __getitem__(self, index):
+        if index == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(index)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_real_worker_that_is_terminated(tmp_path):
+    loader = LoaderOptions(batch_size=4, num_workers=1)
+    run = toy_run(tmp_path, datasets={"train": Orphaned(8)}, loader=loader, options={"max_epochs": 1})
+    with pytest.raises(TrainingError, match="a loader worker was lost"):
+        train(run)
+    assert not active_children()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_fit_says_of_going_on_is_true_of_temporary_folders(tmp_path, kept):
+    method = create_method("supervised", {})
+    with pytest.raises(SystemExit) as left:
+        fit(
+            lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2)),
+            TerminatedImages(),
+            method=method,
+            num_classes=2,
+            epochs=1,
+            batch_size=2,
+            output_dir=tmp_path / "run" if kept else None,
+        )
+    assert "stopped by SIGTERM; a call with an output_dir, which stays, goes on" in left.value.code
+
+
+def test_a_handler_of_the_users_own_may_end_training_by_an_error(tmp_path):
+    def preempted(*_):
+        raise TimeoutError("the queue wants the machine back")
+
+    before = signal.signal(signal.SIGTERM, preempted)
+    run = toy_run(tmp_path, datasets={"train": Terminated(8)}, options={"max_epochs": 2})
+    try:
+        with pytest.raises(TimeoutError, match="the queue wants"):
+            train(run)
+        assert signal.getsignal(signal.SIGTERM) is preempted
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Breaks(ToyMaps):
@@ -229,7 +325,7 @@ def test_another_error_stays_itself(tmp_path):
 def test_a_full_disk_is_no_sigterm(tmp_path):
     with (
         pytest.raises(OSError, match="No space left"),
-        heeding_interrupts(tmp_path, lambda: False),
+        heeding_interrupts(tmp_path, "go on"),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -111,8 +112,9 @@ def _leave(reason: BaseException, *, own_process: bool) -> NoReturn:
     while own_process and cause is not None:
         if isinstance(cause, KeyboardInterrupt):
             atexit._run_exitfuncs()  # noqa: SLF001 -- what others have to do at the end
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # Ctrl-C ends who reads it, too, such as tee
+                    stream.flush()
             os._exit(1)
         cause = cause.__cause__ or cause.__context__
     sys.exit(1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from coteach.rasters.findings import Finding
+    from coteach.rasters.manifest import BuildReport
 
 _EPILOG = """\b
 Example:
@@ -59,6 +60,17 @@ def build(
 
     listed: set[str] = set()
     mask = None if no_mask else mask_key
+    columns = [*(() if mask is None else (mask,)), *lulc_keys]
+
+    def tell(report: BuildReport) -> None:
+        print_report(report, listed)
+        if not no_summary:
+            from coteach.cli.build_page import write_page
+
+            say(
+                f"summary: {write_page(report, columns, num_classes, shlex.join(['coteach', *sys.argv[1:]]))}"
+            )
+
     report = build_soft_labels(
         sources,
         output_dir,
@@ -71,14 +83,9 @@ def build(
         progress=track,
         tell_findings=lambda findings: _list_findings(findings, listed),
         tell_needs=print_needs,
+        tell_report=tell,
         **as_they_are,
     )
-    print_report(report, listed)
-    if not no_summary:
-        from coteach.cli.build_page import write_page
-
-        columns = [*(() if mask is None else (mask,)), *lulc_keys]
-        say(f"summary: {write_page(report, columns, num_classes, shlex.join(['coteach', *sys.argv[1:]]))}")
     check_complete(sources, report, num_classes)
 
 

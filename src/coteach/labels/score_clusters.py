@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
-from scipy.linalg import helmert
+from scipy.linalg import helmert, solve_triangular
 from scipy.special import softmax
 
 from coteach.labels.quality_em import believed, transition_of
@@ -68,10 +68,14 @@ class ScoreClusters:
     def _distance(self, z: Float64[np.ndarray, "n p"]) -> Float64[np.ndarray, "n c"]:
         """Squared, in units of each cluster's shape (Mahalanobis)."""
         if len(self.root) == 1:
-            here, centre = (np.linalg.solve(self.root[0], rows.T).T for rows in (z, self.mean))
+            both = solve_triangular(self.root[0], np.concatenate([z, self.mean]).T, lower=True).T
+            here, centre = both[: len(z)], both[len(z) :]
             square = (here**2).sum(1)[:, None] - 2 * here @ centre.T + (centre**2).sum(1)
             return np.asarray(np.maximum(square, 0.0))
-        apart = [np.linalg.solve(root, (z - mean).T) for root, mean in zip(self.root, self.mean, strict=True)]
+        apart = [
+            solve_triangular(root, (z - mean).T, lower=True)
+            for root, mean in zip(self.root, self.mean, strict=True)
+        ]
         return np.stack([np.square(one).sum(0) for one in apart], axis=1)
 
 

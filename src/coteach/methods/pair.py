@@ -44,6 +44,8 @@ class PairMethod(LabelMethod):
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks; there must be one forget rate a class, if they differ."""
+        # that of a step is each process's own: by it they would hold out, and break ties, apart
+        self.seed = info.seed
         self.forget = ForgetRate(self.config.forget_end, self.config.e_warm, info.num_classes)
         super().setup(factory, info)
 
@@ -70,7 +72,7 @@ class PairMethod(LabelMethod):
         losses = soft_cross_entropy(logits[0], target.probs), soft_cross_entropy(logits[1], target.probs)
         label = hard_label(target.probs)
         usable = self.forget.usable(
-            logits, label, target.valid, batch.ids, epoch=step.epoch, seed=step.seed, step=step.index
+            logits, label, target.valid, batch.ids, epoch=step.epoch, seed=self.seed, step=step.index
         )
         return Pair(target, label, usable, logits, losses)
 
@@ -92,7 +94,7 @@ class PairMethod(LabelMethod):
             eligible,
             epoch=step.epoch,
             balanced=self.config.balanced,
-            seed=step.seed,
+            seed=self.seed,
             step=step.index,
             sync=self.config.sync,
         )

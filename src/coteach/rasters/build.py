@@ -60,6 +60,7 @@ def build_soft_labels(
     progress: Progress | None = None,
     tell_findings: Callable[[Sequence[Finding]], None] | None = None,
     tell_needs: Callable[[Needs], None] | None = None,
+    tell_report: Callable[[BuildReport], None] | None = None,
 ) -> BuildReport:
     """Fuse the label maps of every tile into ``p_soft/{tile_id}.tif`` and ``w_conf/{tile_id}.tif``.
 
@@ -108,6 +109,7 @@ def build_soft_labels(
         tell_findings: called, before anything is written, with what a check of all rows finds, but for the codes,
             which the report counts; None checks nothing beforehand.
         tell_needs: called, before anything is written, with the memory and the disk space that the largest tile takes.
+        tell_report: called with what is returned, while other builds are still refused: what it reads there is of this one.
 
     Returns:
         What was done; paths in the manifest are relative to its folder.
@@ -171,7 +173,10 @@ def build_soft_labels(
         results, fusion = passes.run(tiles)
         unused = unused_columns(table, options.image_key, options.source_keys)
         with writable(folder):
-            return write_tables(folder, named, results, options, unused, fusion)
+            report = write_tables(folder, named, results, options, unused, fusion)
+        if tell_report is not None:
+            tell_report(report)
+        return report
 
 
 def _check(

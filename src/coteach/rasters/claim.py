@@ -13,7 +13,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,12 @@ def claimed(folder: Path, option: str, work: Mapping[str, Any]) -> Iterator[None
     try:
         yield
     finally:
-        _give_back(folder / _NAME, handle)
+        if handle is not None:
+            _give_back(folder / _NAME, handle)
 
 
-def _taken(file: Path, option: str, claim: Mapping[str, Any]) -> int:
-    """An open file whose lock is shared with those who do the same."""
+def _taken(file: Path, option: str, claim: Mapping[str, Any]) -> int | None:
+    """An open file whose lock is shared with those who do the same; None where there are no locks."""
     others: Mapping[str, Any] = {}
     for _ in range(_TRIES):
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -59,9 +60,14 @@ def _taken(file: Path, option: str, claim: Mapping[str, Any]) -> int:
         except BaseException:
             os.close(handle)
             raise
-        if found is None or found.get("work") == claim["work"]:
+        if found is not None and found.get("work") == claim["work"]:
             return handle
+        with suppress(OSError):  # where there are no locks it is of no use; with content, another may have it
+            if found is None and os.fstat(handle).st_size == 0:
+                file.unlink()
         os.close(handle)
+        if found is None:
+            return None
         # one that was found may just have ended, or be about to write what it does
         others = found or others
         time.sleep(_PAUSE)
@@ -72,6 +78,9 @@ def _tried(file: Path, handle: int, claim: Mapping[str, Any]) -> Mapping[str, An
     """What the holders of the lock do; empty while that is not known, None where there are no locks."""
     try:
         if _lock(handle, alone=True) and _is_there(file, handle):
+            with suppress(OSError):  # it is another user's
+                # who may write into the folder may join, or follow one that is dead
+                os.fchmod(handle, file.parent.stat().st_mode & 0o666)
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(claim).encode(), 0)
         # between the two locks another may be faster: what is written then counts
@@ -121,8 +130,10 @@ def _give_back(file: Path, handle: int) -> None:
 
 
 def _told(other: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
-    """Who does what else there."""
-    who = f"process {other['process']} on {other['computer']}" if other else "another process"
+    """What else is done there, and who began it; that process may have ended since, while others share its claim."""
+    who = (
+        f"a build that process {other['process']} on {other['computer']} began" if other else "another build"
+    )
     theirs, ours = other.get("work", {}), claim["work"]
     differing = [key for key in ours if theirs.get(key) != ours[key]]
     return f"{who} is at work there" + (f" with other {', '.join(differing)}" if other else "")

@@ -142,10 +142,14 @@ def raster_writer(
 
 
 def _want_of_space(partial: Path, layout: RasterLayout) -> str:
-    """What GDAL does not tell: whether the disk may have been full."""
+    """What GDAL does not tell: whether the disk may have been full. There may be room again by now, by what others left."""
     grid, pixel = layout.grid, layout.bands * np.dtype(layout.dtype).itemsize
     needed, room = grid.height * grid.width * pixel, room_for(partial) if partial.parent.exists() else 0
-    return f"; up to {needed:,} bytes are needed, there is room for {room:,}" if room < needed else ""
+    if room < needed:
+        return f"; up to {needed:,} bytes are needed, there is room for {room:,}"
+    return (
+        f"; about {needed:,} bytes are needed" if partial.exists() else ""
+    )  # it could be made, but not filled
 
 
 def _created(path: Path, layout: RasterLayout) -> DatasetWriter:

@@ -93,7 +93,7 @@ class ForgetRate(nn.Module):
             seed: seed of the run.
             step: counter of the batch.
         """
-        if self.noise is None:
+        if self.noise is None or epoch >= self.noise.until:  # nothing is held out, nobody has to hear
             return valid
         if ids is None:
             held, apart = valid, torch.zeros_like(valid)

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
 from coteach.labels.noise_model import NoiseModel, noise_model
 from coteach.selection.dividing import divide_by_rank
 from coteach.selection.noise_rate import enough, held_out
+from coteach.selection.ties import tie_order
 
 _HIGHEST = 0.9  # rate: something has to be left to learn from
-_ROWS = 1 << 14  # that the noise is estimated from, at most
+_ROWS = 1 << 14  # that the noise is estimated from, at most, and that are judged at once
+_NUMBERS = 1 << 22  # the same as probabilities: fewer rows of many classes
 
 
 class LabelJudge(nn.Module):
@@ -60,7 +62,7 @@ class LabelJudge(nn.Module):
             step: counter of the divisions, for ties.
         """
         apart = self.held_out()
-        measured = (known.all(0) & apart).nonzero()[:_ROWS, 0]
+        measured = self._drawn((known.all(0) & apart).nonzero()[:, 0], step)
         if not enough(len(measured)):
             return known & ~apart
         given = label[measured].cpu().numpy()
@@ -75,6 +77,11 @@ class LabelJudge(nn.Module):
             doubt, label, known & ~apart, rates, num_classes=len(rates), seed=self.seed, step=step
         )
 
+    def _drawn(self, ids: Int64[Tensor, " m"], step: int) -> Int64[Tensor, " d"]:
+        """As many as the memory takes; by hash, for data sets are often sorted by class."""
+        most = min(_ROWS, _NUMBERS // self.said.shape[2])
+        return ids[tie_order(ids, self.seed, step).argsort()[:most].sort().values]
+
     def _doubt(
         self,
         model: NoiseModel,
@@ -84,6 +91,7 @@ class LabelJudge(nn.Module):
     ) -> Float[Tensor, " n"]:
         """Minus the logarithm of how likely each label is right; 0 of images that were not seen."""
         doubt = torch.zeros_like(rows[:, 0], dtype=torch.float64)
-        right = model.p_right(rows[there].cpu().numpy(), label[there].cpu().numpy())
-        doubt[there] = -torch.from_numpy(right).clamp(min=torch.finfo(torch.float64).tiny).log().to(doubt)
+        for part in torch.split(there.nonzero()[:, 0], _ROWS):
+            right = model.p_right(rows[part].cpu().numpy(), label[part].cpu().numpy())
+            doubt[part] = -torch.from_numpy(right).clamp(min=torch.finfo(torch.float64).tiny).log().to(doubt)
         return doubt

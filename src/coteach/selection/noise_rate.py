@@ -117,7 +117,8 @@ class NoiseRate(nn.Module):
             step: counter of the batch, for the same.
         """
         rows = probs.detach().float().movedim(1, -1).reshape(-1, probs.shape[1])
-        codes, here = label.reshape(-1).long(), counts.reshape(-1)
+        # one that is no number would spoil the estimate; the loss of an item held out stops no run
+        codes, here = label.reshape(-1).long(), counts.reshape(-1) & rows.isfinite().all(1)
         if len(rows) > self.per_batch:
             drawn = torch.arange(self.per_batch, device=rows.device)
             drawn = tie_order(drawn, seed, step) % len(rows)

@@ -4,55 +4,98 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
+from types import FrameType
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from coteach.errors import TrainingError
+from coteach.training.loader_workers import end_workers, unnoticed
 
-_WORKER_ENDED = "killed by signal: Terminated"  # torch, of a loader worker that SIGTERM reached first
+_WORKER_ENDED = "killed by signal: "  # torch, of a loader worker
+_BY_SIGTERM = f"{_WORKER_ENDED}Terminated"
+_WAIT = 1.0  # seconds in which a signal to all processes of a group reaches the last one
 
 
 @contextmanager
-def heeding_interrupts(folder: Path, received_sigterm: Callable[[], bool]) -> Iterator[None]:
+def heeding_interrupts(folder: Path, remedy: str) -> Iterator[None]:
     """Raise KeyboardInterrupt where Lightning would leave the program without a word and ignore Ctrl-C from then on.
 
     After SIGTERM Lightning would leave as if all were done, or torch would complain of loader workers that ended.
 
     Args:
         folder: of the run.
-        received_sigterm: whether Lightning has noted SIGTERM.
+        remedy: what who has sent SIGTERM can do to go on.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed.
         SystemExit: SIGTERM came; its code is a line for the user, so that the program ends with 1.
+        TrainingError: a loader worker was killed, and nobody asked the program to end.
     """
     before = signal.getsignal(signal.SIGINT)
+    own = callable(signal.getsignal(signal.SIGTERM))  # may end training by an error that somebody waits for
+    others = set(active_children())
+    with _noting_sigterm() as received:
+        try:
+            yield
+        except SIGTERMException as left:
+            raise _terminated(folder, remedy) from left
+        except SystemExit as left:
+            if not isinstance(left.__context__, KeyboardInterrupt):  # somebody else's, such as a data set's
+                raise
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, before)
+            raise KeyboardInterrupt from left
+        except (
+            RuntimeError,
+            OSError,
+            EOFError,
+        ) as error:  # the last two of a worker that was about to send something
+            told = f"{error} {error.__cause__}"
+            if _WORKER_ENDED not in told and (own or not received()):
+                raise
+            with unnoticed():  # torch would raise again for each further worker
+                # one of a group of processes may get a signal to all of them before this one does
+                end = time.monotonic() + (_WAIT if _BY_SIGTERM in told else 0)
+                while not received() and time.monotonic() < end:
+                    time.sleep(0.01)
+                end_workers(others)
+            if received():
+                raise _terminated(folder, remedy) from error
+            raise _worker_lost(folder, error) from error
+
+
+@contextmanager
+def _noting_sigterm() -> Iterator[Callable[[], bool]]:
+    """Tell whether SIGTERM has come, also when Lightning has given its own handler back; the user's is called, too."""
+    if threading.current_thread() is not threading.main_thread():  # handlers are the main thread's
+        yield lambda: False
+        return
+    came = threading.Event()
+    before = signal.getsignal(signal.SIGTERM)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.set()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, note)
     try:
-        yield
-    except SIGTERMException as left:
-        raise _terminated(folder) from left
-    except SystemExit as left:
-        if not isinstance(left.__context__, KeyboardInterrupt):  # somebody else's, such as a data set's
-            raise
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
-        raise KeyboardInterrupt from left
-    except (
-        RuntimeError,
-        OSError,
-        EOFError,
-    ) as error:  # the last two of a worker that was about to send something
-        if not received_sigterm() and _WORKER_ENDED not in f"{error} {error.__cause__}":
-            raise
-        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would raise again for each further worker
-        raise _terminated(folder) from error
+        yield came.is_set
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-def _terminated(folder: Path) -> SystemExit:
+def _terminated(folder: Path, remedy: str) -> SystemExit:
     """No error of this package: who goes on after errors is to end, too."""
-    remedy = "the same command goes on from its last checkpoint"
     return SystemExit(f"Error: {TrainingError(str(folder), 'stopped by SIGTERM', remedy)}")
+
+
+def _worker_lost(folder: Path, error: BaseException) -> TrainingError:
+    told = next(str(one) for one in (error, error.__cause__) if _WORKER_ENDED in str(one)).strip(" .")
+    remedy = "if memory was short, load with fewer workers or smaller batches, and start it again"
+    return TrainingError(str(folder), f"a loader worker was lost: {told}", remedy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
@@ -40,19 +40,24 @@ class EndLoaderWorkers(Callback):
         """End the loaders' processes, which have nothing to lose."""
         if not isinstance(exception, KeyboardInterrupt):
             return
-        workers = [one for one in active_children() if one.daemon and one not in self._others]
-        with _unnoticed():
-            for worker in workers:
-                worker.terminate()
-            end = time.monotonic() + _GRACE
-            for worker in workers:
-                worker.join(max(0.0, end - time.monotonic()))
-                worker.kill()
+        with unnoticed():
+            end_workers(self._others)
+
+
+def end_workers(others: Collection[BaseProcess]) -> None:
+    """End the daemonic processes of this one, but for ``others``."""
+    workers = [one for one in active_children() if one.daemon and one not in others]
+    for worker in workers:
+        worker.terminate()
+    end = time.monotonic() + _GRACE
+    for worker in workers:
+        worker.join(max(0.0, end - time.monotonic()))
+        worker.kill()
 
 
 @contextmanager
-def _unnoticed() -> Iterator[None]:
-    """Torch raises an error for each worker that is killed, out of its handler of SIGCHLD."""
+def unnoticed() -> Iterator[None]:
+    """No error for a worker that ends: torch raises one for each that is killed, out of its handler of SIGCHLD."""
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -146,6 +146,8 @@ class MethodModule(L.LightningModule):
             self.guard.look()
         self.watch.learned(terms.logs, self._add_up)
         self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
+        # also within a group of batches: a checkpoint there has one process's statistics
+        share_statistics(self._trained_networks(), self._add_up, self.trainer.world_size)
         due = (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx)
         if due and self._step_optimizers():
             self.method.after_step(step)
@@ -171,11 +173,12 @@ class MethodModule(L.LightningModule):
         assert self.data.streams is not None
         return batch_idx + 1 == len(self.data.streams)
 
+    def _trained_networks(self) -> list[torch.nn.Module]:
+        return [self.method.networks[name] for name in self.method.trained]
+
     def _step_optimizers(self) -> bool:
         """Whether a network has learned something; schedules count batches, learned or not."""
-        networks = [self.method.networks[name] for name in self.method.trained]
-        learned = self.stepper.step(self._listed(self.optimizers()), networks)
-        share_statistics(networks, self._add_up, self.trainer.world_size)
+        learned = self.stepper.step(self._listed(self.optimizers()), self._trained_networks())
         self._step_schedulers("step")
         return learned
 

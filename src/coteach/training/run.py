@@ -57,6 +57,7 @@ class TrainingRun:
         legend: colours of the classes in the log's pictures; None means the palette.
         progress: show a progress bar.
         after_epoch: called when an epoch has been trained.
+        after_sigterm: what who has stopped it is told: how it goes on.
     """
 
     method: Method
@@ -76,6 +77,7 @@ class TrainingRun:
     legend: Legend | None = None
     progress: bool = False
     after_epoch: Callable[[], None] | None = None
+    after_sigterm: str = "the same command goes on from its last checkpoint"
 
     @property
     def task(self) -> TaskInfo:
@@ -128,7 +130,7 @@ def train(run: TrainingRun) -> Path:
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
             (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start
-        with heeding_interrupts(run.output_dir, lambda: trainer.received_sigterm):
+        with heeding_interrupts(run.output_dir, run.after_sigterm):
             trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})

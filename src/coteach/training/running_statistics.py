@@ -24,11 +24,13 @@ def share_statistics(
         add_up: a tensor of this process -> its sum over all processes.
         processes: how many there are.
     """
+    if processes == 1:
+        return
     layers = [part for network in networks for part in network.modules() if isinstance(part, _NormBase)]
     own = [
         value for layer in layers for value in (layer.running_mean, layer.running_var) if value is not None
     ]
-    if processes == 1 or not own:
+    if not own:
         return
     together = add_up(torch.cat([value.flatten().float() for value in own])) / processes
     for value, mean in zip(own, torch.split(together, [value.numel() for value in own]), strict=True):

@@ -1,0 +1,30 @@
+"""Labels judged by what networks say of labels held out."""
+
+import pytest
+import torch
+from noisy_scores import noisy_scores, symmetric
+
+from coteach.selection import label_judge
+from coteach.selection.label_judge import LabelJudge
+
+
+def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monkeypatch):
+    """A fifth of those held out: were they the first, all would be of one class."""
+    monkeypatch.setattr(label_judge, "_ROWS", 120)
+    probs, given, truth = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 6000))
+    order = truth.argsort(stable=True)
+    probs, given, truth = probs[order], given[order], truth[order]
+    judge = LabelJudge(6000, 3, 1)
+    judge.said[:] = probs
+    kept = judge.divide(given, torch.ones(2, 6000, dtype=torch.bool), step=1)
+    wrong = given != truth
+    assert judge.rate.item() == pytest.approx(wrong.float().mean().item(), abs=0.1)
+    for code in range(3):
+        assert wrong[kept[0] & (given == code)].float().mean() < 0.12
+
+
+def test_memory_bounds_the_rows_of_many_classes(monkeypatch):
+    monkeypatch.setattr(label_judge, "_NUMBERS", 60)
+    drawn = LabelJudge(50, 3, 1)._drawn(torch.arange(0, 50, 2), 4)
+    assert len(drawn) == 20
+    assert drawn.tolist() == sorted(set(drawn.tolist()) & set(range(0, 50, 2)))
