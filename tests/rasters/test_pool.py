@@ -127,6 +127,15 @@ def test_processes_end_with_the_one_that_started_them(tmp_path):
     wait_for(lambda: not any(is_running(pid) for pid in pids))
 
 
+@pytest.fixture
+def heeded_ctrl_c():
+    """What is started in the background of a shell ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_ctrl_c")
 def test_ctrl_c_ends_within_two_seconds_and_leaves_no_temporary_file(tmp_path):
     begun: list[float] = []
 
