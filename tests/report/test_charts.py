@@ -41,6 +41,13 @@ def test_one_point_is_in_the_middle():
     assert [text for _, text in chart.x_ticks] == ["1"]
 
 
+@pytest.mark.parametrize(("value", "lowest"), [(0.0, 0.0), (0.25, 0.0), (2.0, 1.4), (-2.0, -2.6)])
+def test_values_that_are_all_alike_have_room_but_none_below_zero(value, lowest):
+    # a share of 0 in every epoch is drawn on the axis, not above one that begins at -0.5; the ticks are 0.2 apart
+    chart = line_chart("one", [Line("a", "#000000", [(1, value), (2, value)])])
+    assert float(chart.y_ticks[0][1]) == lowest
+
+
 def test_epochs_are_whole_and_many_marks_are_thinned():
     points = [(epoch, 1 / epoch) for epoch in range(1, 201)]
     chart = line_chart("long", [Line("a", "#000000", points)])

@@ -21,16 +21,10 @@ from coteach.training.streams import LoaderOptions
 
 # forked processes start in no time; a user's are started anew by the strategy "ddp", as in the last test
 TWO = {"devices": 2, "strategy": "ddp_fork"}
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A forked process has none of its parent's threads, and would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def linear():

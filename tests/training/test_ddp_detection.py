@@ -14,16 +14,10 @@ from coteach.training.checkpoints import load_checkpoint, method_weights
 from coteach.training.run import train
 from coteach.training.streams import StreamLoader, make_loader
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A forked process has none of its parent's threads, and would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def by_a_plain_loop(run):

@@ -177,5 +177,7 @@ def _place(value: float, ends: tuple[float, float], start: float, stop: float) -
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:
-    """Ends of an axis: a single value lies in the middle of it."""
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    """Ends of an axis: a single value lies in the middle of it; what is not negative gets no axis below 0."""
+    if high > low:
+        return low, high
+    return (low - 0.5 if low < 0 else max(low - 0.5, 0.0)), high + 0.5
