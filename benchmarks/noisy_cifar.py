@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,14 @@ def compiled(make: Callable[[], nn.Module]) -> nn.Module:
     return network
 
 
+def sgd(lr: float, decay: float, epochs: int) -> dict[str, Any]:
+    """Arguments of ``coteach.fit``: SGD with momentum along a cosine."""
+    return {
+        "optimizer": partial(SGD, lr=lr, momentum=0.9, weight_decay=decay, nesterov=True),
+        "scheduler": partial(CosineAnnealingLR, T_max=epochs),
+    }
+
+
 def main() -> None:
     """Run what is not there yet, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
@@ -91,10 +100,10 @@ def main() -> None:
             test=(shown, test["labels"].astype(np.int64)),
             network=partial(compiled, make) if on_gpu else make,
             epochs=options.epochs,
-            fit={
-                "device": options.device,
-                "optimizer": partial(SGD, lr=options.lr, momentum=0.9, weight_decay=5e-4, nesterov=True),
-                "scheduler": partial(CosineAnnealingLR, T_max=options.epochs),
+            fit={"device": options.device} | sgd(options.lr, 5e-4, options.epochs),
+            grid={
+                f"lr{lr:g}-wd{decay:g}": sgd(lr, decay, options.epochs)
+                for lr, decay in product((0.005, 0.02, 0.1), (5e-4, 5e-3))
             },
             data=data | ({"device": "cuda"} if on_gpu else {}),
             options={"precision": "bf16-mixed"} if on_gpu else {},

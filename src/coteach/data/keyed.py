@@ -32,6 +32,20 @@ def stable_seed(*parts: int | str) -> int:
     return int.from_bytes(digest.digest(), "little") >> 1
 
 
+def seed_torch(seed: int) -> None:
+    """Seed torch's global generators of the CPU and of every accelerator that is in use.
+
+    The numbers drawn are those after ``torch.manual_seed``, which also asks backends that were never started to
+    remember the seed and a traceback: close to a millisecond, at every step of every network.
+    """
+    torch.default_generator.manual_seed(seed)
+    for backend in (torch.cuda, torch.xpu):
+        if backend.is_initialized():
+            backend.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed Python's, NumPy's and torch's global generators inside the block, and put them back after it."""

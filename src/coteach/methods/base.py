@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from coteach.data.keyed import stable_seed
+from coteach.data.keyed import seed_torch, stable_seed
 from coteach.types import Batch, LossTerms
 
 NetworkFactory = Callable[[], nn.Module]
@@ -80,7 +80,7 @@ class Step:
 
         Every random number of a step is keyed, so a resumed run draws the same ones as an uninterrupted run.
         """
-        torch.manual_seed(stable_seed(self.seed, "network", network, self.index))
+        seed_torch(stable_seed(self.seed, "network", network, self.index))
 
 
 Scan = Callable[[Stream], Iterable[Batch]]
