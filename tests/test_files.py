@@ -90,6 +90,14 @@ def test_leftovers_of_those_that_are_gone(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {on.name, fresh.name, ".mine.part", "a.tif"}
 
 
+def test_the_longest_ids_leave_room_for_temporary_names(tmp_path):
+    """200 bytes, the longest ending, a process of seven digits: names of 255 bytes are what file systems take."""
+    path = tmp_path / f"{'x' * 200}_class.tif.aux.xml"
+    assert len(left_by(4_194_304, path).name) <= 255
+    write_text(path, "x")
+    assert path.read_text() == "x"
+
+
 def test_what_another_thread_of_this_process_writes_stays(tmp_path):
     with whole_file(tmp_path / "a.tif") as partial:
         partial.write_text("x")

@@ -19,13 +19,14 @@ from uuid import uuid4
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.part")
-_START = uuid4().hex[:8]  # tells this process from a killed one that had the same number
+_START = uuid4().hex[:6]  # tells this process from a killed one that had the same number
 _FORSAKEN = 3600  # seconds; another computer's process cannot be asked, but nobody is so slow
 
 
 def partial_path(path: Path) -> Path:
     """Where a file is written until it is whole: beside it, and where no other writer on any computer writes."""
-    return path.with_name(f".{_START}{uuid4().hex[:8]}.{path.name}.{_HOST}-{os.getpid()}.part")
+    # short: file systems take names of 255 bytes, and ids may have 200
+    return path.with_name(f".{_START}{uuid4().hex[:4]}.{path.name}.{_HOST}-{os.getpid()}.part")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -18,6 +18,7 @@ from coteach.cli.config import load_config
 from coteach.cli.main import main
 from coteach.cli.runs import load_trained
 from coteach.cli.targets import TargetResolver
+from coteach.errors import RasterError
 
 NAMES = ["developed", "open land", "forest", "water"]  # those of the sample's land cover
 BANDS = 5
@@ -195,6 +196,18 @@ def test_without_a_place_on_earth_it_is_predicted_with_a_warning(predict, tmp_pa
     crop(nc_landcover.image, tmp_path / "nowhere.tif", drop_place=True)
     assert predict(tmp_path / "nowhere.tif") == 0
     assert "Warning: no coordinate reference system: nowhere" in capsys.readouterr().err
+
+
+def test_a_scene_that_failed_has_no_map_without_a_place(predict, tmp_path, nc_landcover, capsys, monkeypatch):
+    def fails(*_, **__):
+        raise RasterError("nowhere.tif", "is damaged", "copy it again")
+
+    monkeypatch.setattr("coteach.training.scene_job.predict_scene", fails)
+    crop(nc_landcover.image, tmp_path / "nowhere.tif", drop_place=True)
+    assert predict(tmp_path / "nowhere.tif") == 1
+    told = capsys.readouterr().err
+    assert "nowhere.tif: is damaged" in told
+    assert "no coordinate reference system" not in told
 
 
 def test_a_scene_without_data_is_told_of(predict, tmp_path, nc_landcover, capsys):

@@ -73,6 +73,17 @@ def test_readings_are_heard_alike():
     np.testing.assert_allclose(both.transition.sum(1), 1)
 
 
+def test_a_class_that_no_item_has_keeps_a_row_of_its_own():
+    """As for one set of probabilities: nothing speaks against its labels, so they are mostly right."""
+    probs = np.random.default_rng(0).dirichlet(np.full(4, 0.05), 2000)
+    labels = probs[:, :3].argmax(1)
+    probs[:, 3] = 0
+    transition = judge_labels([probs, probs], labels).transition
+    np.testing.assert_allclose(transition.sum(1), 1)
+    np.testing.assert_allclose(transition, label_quality(probs, labels).transition, atol=1e-3)
+    assert transition[3, 3] > 0.5
+
+
 def test_an_item_that_one_reading_does_not_know_is_unknown():
     probs, _, labels, _ = learned_by_heart(2, count=50)
     gap = probs.copy()

@@ -7,10 +7,11 @@ import torch
 from noisy_scores import noisy_scores
 from toy_images import ToyImages, draw, image_method, step_of
 
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, OptionError
 from coteach.losses.mixup import draw_mixing
 from coteach.methods.base import Stream
 from coteach.methods.discovery import create_method
+from coteach.methods.peer_ensemble import PeerEnsembleConfig
 
 WRONG = (0, 5, 7)
 MIXTURE = {"forget_end": "mixture"}
@@ -205,3 +206,10 @@ def test_bad_options_are_refused():
     ):
         with pytest.raises(ConfigError, match=next(iter(option))):
             create_method("peer_ensemble", option)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_no_forget_rate_is_none():
+    """Not in a configuration, which is checked before: in Python."""
+    with pytest.raises(OptionError, match="forget_end: None is unknown; give a share, 'auto' or 'mixture'"):
+        PeerEnsembleConfig(forget_end=None)

@@ -62,3 +62,12 @@ def test_a_raster_is_whole_or_refused(tmp_path, bands, dtype, masked, cog):
         np.testing.assert_array_equal(file.read(), values)
         if valid is not None:
             np.testing.assert_array_equal(file.read_masks(1) > 0, valid)
+
+
+@pytest.mark.parametrize(("ending", "cog"), [("_confidence.tif", False), (".tif", True)])
+def test_the_longest_ids_name_rasters(tmp_path, ending, cog):
+    """Only soft labels become COGs, for which GDAL makes longer temporary names."""
+    values = np.zeros((1, GRID.height, GRID.width), np.uint8)
+    path = tmp_path / f"{'x' * 200}{ending}"
+    write(path, values, np.ones((GRID.height, GRID.width), np.bool_), cog=cog)
+    assert list(tmp_path.iterdir()) == [path]

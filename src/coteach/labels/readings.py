@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from coteach.labels.quality import JudgedLabels, label_quality
-from coteach.labels.quality_em import joint_counts
+from coteach.labels.quality_em import joint_counts, transition_of
 
 
 def probs_by_loss(
@@ -68,11 +68,10 @@ def judge_labels(readings: Sequence[Float[np.ndarray, "n c"]], labels: Int[np.nd
     given = labels[known].astype(np.int64)
     suggested = np.full(len(labels), -1)
     suggested[known] = posterior[known].argmax(1)
-    joint = joint_counts(posterior[known], given)
     return JudgedLabels(
         p_wrong=np.stack([one.p_wrong for one in found]).mean(0),  # in 64 bits: equal ones are rare
         suggested=suggested,
         posterior=posterior.astype(np.float32),
-        transition=joint / np.maximum(joint.sum(1, keepdims=True), np.finfo(np.float64).tiny),
-        joint=joint,
+        transition=transition_of(posterior[known], given),  # also of a class that no item has
+        joint=joint_counts(posterior[known], given),
     )

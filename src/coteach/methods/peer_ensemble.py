@@ -78,12 +78,11 @@ class PeerEnsembleConfig:
     def __post_init__(self) -> None:
         for name in ("threshold", "minimum_share", "ema_decay"):
             check_share(name, getattr(self, name), below_one=True)
-        if isinstance(self.forget_end, str):
-            if self.forget_end not in ("auto", "mixture"):
-                cause = f"{self.forget_end!r} is unknown"
-                raise OptionError("forget_end", cause, "give a share, 'auto' or 'mixture'")
-        else:
+        if isinstance(self.forget_end, int | float):
             check_share("forget_end", self.forget_end, below_one=True)
+        elif self.forget_end not in ("auto", "mixture"):
+            cause = f"{self.forget_end!r} is unknown"
+            raise OptionError("forget_end", cause, "give a share, 'auto' or 'mixture'")
         check_share("label_smoothing", self.label_smoothing)
         for name in ("mixup_alpha", "consistency", "ramp_epochs"):
             check_not_negative(name, getattr(self, name), "use 0 to leave it out")

@@ -16,7 +16,7 @@ from rasterio.io import DatasetWriter
 from rasterio.shutil import copy
 
 from coteach.errors import OptionError, RasterError
-from coteach.files import partial_path, room_for, whole_file
+from coteach.files import partial_path, room_for
 from coteach.rasters.dataset import GDAL_ERRORS, GDAL_OPTIONS, reason, without
 from coteach.rasters.grid import Grid, Window
 from coteach.rasters.packed_mask import PackedMask
@@ -130,7 +130,7 @@ def raster_writer(
             if mask is not None:
                 mask.write(partial)
             if layout.cog:
-                _to_cog(partial, layout)
+                _to_cog(partial, path, layout)
             check_written(partial, mask)
         partial.replace(path)
     except GDAL_ERRORS as error:
@@ -182,11 +182,12 @@ def _compression(layout: RasterLayout) -> dict[str, object]:
     return {"compress": "deflate", "predictor": predictor, "bigtiff": "if_safer"}
 
 
-def _to_cog(path: Path, layout: RasterLayout) -> None:
-    """Give a GeoTIFF the order of a Cloud Optimised one, and overviews."""
-    with whole_file(path) as ordered:
+def _to_cog(partial: Path, path: Path, layout: RasterLayout) -> None:
+    """Give a GeoTIFF that will be ``path`` the order of a Cloud Optimised one, and overviews."""
+    ordered = partial_path(path)  # of the path: a temporary name of a temporary name may be too long
+    try:
         copy(
-            path,
+            partial,
             ordered,
             driver="COG",
             blocksize=BLOCK,
@@ -194,6 +195,9 @@ def _to_cog(path: Path, layout: RasterLayout) -> None:
             num_threads=layout.threads,
             **_compression(layout),
         )
+        ordered.replace(partial)
+    finally:
+        ordered.unlink(missing_ok=True)
 
 
 @contextmanager

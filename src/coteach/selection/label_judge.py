@@ -1,7 +1,7 @@
 """Which labels two networks believe of each other's, with as many refused as labels held out say are wrong.
 
 What each network last said of every image is kept. A tenth of the labels is never learned from; on them the noise is estimated
-before each epoch (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
+at each division (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
 class the least likely are refused, as many as are wrong. So it does not matter whether a wrong label has a large loss: where all
 sevens are half labelled 8, its loss is that of a right one.
 

@@ -127,7 +127,8 @@ def predict_scenes(
             tell(f"{task.scene.scene_id}: {failures.get(task.scene.scene_id, 'predicted')}")
     with writable(job.output_dir):
         table = _write_tables(scenes, job.output_dir, failures)
-    nowhere = tuple(task.scene.scene_id for task in tasks if not task.image.grid.crs)
+    ids = {task.scene.scene_id for task in tasks if not task.image.grid.crs}
+    nowhere = tuple(scene for scene in made if scene in ids)
     empty = tuple(scene for scene, content in contents.items() if content == _EMPTY)
     return SceneReport(table, tuple(made), tuple(kept), tuple(failures.items()), nowhere, empty)
 
