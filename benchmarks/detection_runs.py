@@ -30,6 +30,7 @@ from coteach.methods.detection_teacher import DetectionTeacher
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import TrainingRun, train
+from coteach.training.state import read_state
 from detection_choices import FIGURES, make_method
 
 _WARM_UP = 20  # steps over which the learning rate rises
@@ -67,13 +68,13 @@ def run_setting(setting: Setting, options: argparse.Namespace) -> dict[str, Any]
     """Train, going on where an interrupted run was, and judge student and teacher; what is there is read."""
     file = options.folder / f"{setting.key}.json"
     if not file.is_file():
-        start = time.perf_counter()
         method, seconds = _train(setting, options)
+        start = time.perf_counter()
         row: dict[str, Any] = {"name": setting.name, "method": setting.method, "seed": setting.seed}
         for part, dataset in setting.judged.items():
             for role, network in (("student", "a"), ("teacher", "teacher")):
                 row[f"{part}/{role}"] = precision(method.networks[network], dataset)
-        row |= {"seconds": seconds, "judging": time.perf_counter() - start - seconds}
+        row |= {"seconds": seconds, "judging": time.perf_counter() - start}
         row["options"] = {key: str(value) for key, value in vars(options).items() if key != "folder"}
         write_json(file, row)
         print(f"{setting.key}: {_told(row)}", flush=True)
@@ -82,8 +83,7 @@ def run_setting(setting: Setting, options: argparse.Namespace) -> dict[str, Any]
 
 
 def _train(setting: Setting, options: argparse.Namespace) -> tuple[DetectionTeacher, float]:
-    """Burn in, unless another method has done so for the same labels and seed, and go on from there."""
-    start = time.perf_counter()
+    """Burn in, unless another method has done so for the same labels and seed, and go on from there; the seconds of both."""
     name = f"burn_in_{setting.name}_{setting.seed}"
     first = _stage(name, "burn_in", options.burn_in, setting.network, setting, options)
     burnt_in = first.networks["a"].state_dict()
@@ -94,7 +94,9 @@ def _train(setting: Setting, options: argparse.Namespace) -> tuple[DetectionTeac
         return made
 
     method = _stage(setting.key, setting.method, options.steps, network, setting, options)
-    return method.eval(), time.perf_counter() - start
+    # of all their sessions, and of burning in whether or not another method has done so
+    seconds = sum(read_state(options.folder / stage)["seconds"] for stage in (name, setting.key))
+    return method.eval(), seconds
 
 
 def _stage(

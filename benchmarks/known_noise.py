@@ -47,8 +47,9 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
     return {
         "ce": (Supervised, None),
         "ce_ema": (Elr, ElrConfig(lambda_elr=0.0, ema_decay=0.99)),
-        "co_teaching": (CoTeaching, CoTeachingConfig(forget_end=rate, **plain)),
-        "co_teaching_auto": (CoTeaching, CoTeachingConfig(forget_end="auto", **plain)),
+        "co_teaching": (CoTeaching, CoTeachingConfig(forget_end=rate, balance="none", **plain)),
+        "co_teaching_auto": (CoTeaching, CoTeachingConfig(forget_end="auto", balance="none", **plain)),
+        "co_teaching_balanced": (CoTeaching, CoTeachingConfig(forget_end=rate, **plain)),
         "co_teaching_plus": (
             CoTeachingPlus,
             CoTeachingPlusConfig(forget_end=rate, e_warm=ramp, agree_epochs=ramp),
@@ -167,9 +168,10 @@ def train(
 
 def arguments(parser: argparse.ArgumentParser, noise: Sequence[str], folder: str) -> None:
     """The options that both benchmarks have."""
-    known = [*methods(0.2, 20), "ce" + TUNED, "ce_ema" + TUNED]
+    known = list(methods(0.2, 20))
+    tuned = [name + TUNED for name in ("ce", "ce_ema")]
     parser.add_argument("--noise", nargs="+", default=list(noise), choices=list(noise))
-    parser.add_argument("--methods", nargs="+", default=known, choices=known)
+    parser.add_argument("--methods", nargs="+", default=known, choices=[*known, *tuned])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--folder", type=Path, default=Path(folder))

@@ -31,8 +31,9 @@ def test_cells_stay_text_and_byte_order_mark_and_quotes_are_understood(tmp_path)
         (b"a,b,a\n1,2,3\n", "has the column 'a' twice"),
         (b"a,b\n1,2\n1,2,3\n", "has 3 cells where the header has 2 columns"),
         (b"a,b\n1\n", "has 1 cells where the header has 2 columns"),
-        (b"a,b\n\xff\xfe,2\n", "cannot be read"),
-        (b'a,b\n"1,2\n', "cannot be read"),
+        (b"a,b\n1,2\n\xff\xfe,2\n", "line 3 cannot be read (invalid start byte)"),
+        (b'a,b\n1,2\n"1,2\n3,4\n', "the row that begins in line 3 cannot be read"),
+        (b'"a,b\n1,2\n', "the row that begins in line 1 cannot be read"),
     ],
 )
 def test_unusable_tables_are_named_with_their_fault(tmp_path, content, cause):

@@ -135,14 +135,7 @@ def read_table(path: str | os.PathLike[str], bad_rows: dict[int, str] | None = N
         TableError: the file is missing, empty, no text, has a column twice, or a row with too many or too few cells.
     """
     file = Path(path)
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            lines = [(line, reader.line_num) for line in reader]
-    except FileNotFoundError:
-        raise TableError(str(file), "does not exist", "give the path of a CSV file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(str(file), f"cannot be read ({error})", "give a CSV file in UTF-8") from error
+    lines = _parsed(file)
     if not lines or not any(lines[0][0]):
         raise TableError(str(file), "is empty", "give a CSV file with a header and at least one row")
     columns = tuple(name.strip() for name in lines[0][0])
@@ -160,6 +153,33 @@ def read_table(path: str | os.PathLike[str], bad_rows: dict[int, str] | None = N
     whole = [(line, ends) for line, ends in cells if len(line) == len(columns)]
     rows = [dict(zip(columns, line, strict=True)) for line, _ in whole]
     return Table(file, columns, rows, tuple(ends for _, ends in whole))
+
+
+def _parsed(file: Path) -> list[tuple[list[str], int]]:
+    """The cells of each row, and the line that it ends in.
+
+    Raises:
+        TableError: the file is missing or no text, or a quote is not closed; the message names the line.
+    """
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise TableError(str(file), "does not exist", "give the path of a CSV file") from None
+    except OSError as error:
+        raise TableError(str(file), f"cannot be read ({error})", "give a CSV file in UTF-8") from error
+    lines: list[tuple[list[str], int]] = []
+    try:
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines.extend((line, reader.line_num) for line in reader)
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        cause = f"line {number} cannot be read ({error.reason})"
+        raise TableError(str(file), cause, "give a CSV file in UTF-8") from error
+    except csv.Error as error:
+        begins = lines[-1][1] + 1 if lines else 1
+        cause = f"the row that begins in line {begins} cannot be read ({error})"
+        raise TableError(str(file), cause, "close its quotes") from error
+    return lines
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:

@@ -138,7 +138,7 @@ BAD = {
         {"method": {"name": "co_teaching", "e_warm": "abc"}},
         "method.e_warm is 'abc' (str); give a number",
     ),
-    "smoothing": ({"method": {"name": "supervised", "label_smoothing": 2}}, "2 is not in [0, 1]"),
+    "smoothing": ({"method": {"name": "supervised", "label_smoothing": 2}}, "2 is outside [0, 1]"),
     "normalisation": (
         {"method": {"name": "soft_label", "normalize_by": "item"}},
         "give 'items' or 'weights'",

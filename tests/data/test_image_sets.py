@@ -251,6 +251,14 @@ def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path):
     assert [row["path"] for row in data.rows] == ["0.png", "2.png"]
 
 
+def test_a_label_that_is_no_class_is_named_by_its_line(tmp_path):
+    picture(tmp_path / "0.png")
+    data = ImageTableDataset(table(tmp_path, "path,label", "0.png,1", "", "0.png,3"))
+    with pytest.raises(InputError, match=r"t\.csv, line 4: its label 3 is not one of 0 to 2"):
+        data.check_classes(3)
+    data.check_classes(4)
+
+
 def test_a_long_list_of_bad_rows_is_cut(tmp_path):
     csv = table(tmp_path, "path,label", *[f"{i}.png,x" for i in range(9)])
     with pytest.raises(TableError, match=r"9 of 9 rows .* line 6: label 'x' is none of a, b and 4 more\)"):

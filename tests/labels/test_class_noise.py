@@ -148,5 +148,9 @@ def test_bad_input_is_refused():
         asymmetric_noise(np.array([0]), 5, 0.5, seed=0)
     with pytest.raises(InputError, match="class 4"):
         symmetric_noise(np.array([4]), 2, 0.5, seed=0)
+    with pytest.raises(OptionError, match=r"\(2, 3\) is not square"):
+        transition_noise(np.array([0, 1]), np.full((2, 3), 1 / 3), seed=0)
+    with pytest.raises(InputError, match="features: row 1 holds NaN"):
+        instance_dependent_noise(np.array([0, 1]), np.array([[1.0], [np.nan]]), 2, 0.5, seed=0)
     with pytest.raises(InputError, match="one row an item"):
         instance_dependent_noise(np.array([0, 1]), np.ones((3, 2)), 2, 0.5, seed=0)

@@ -5,7 +5,8 @@ import pytest
 from noisy_scores import noisy_scores, pair_flip, symmetric
 from scipy.stats import multivariate_t
 
-from coteach.labels.noise_model import noise_model
+import coteach.labels.noise_model
+from coteach.labels.noise_model import _drawn, noise_model
 from coteach.labels.quality import label_quality
 from coteach.labels.score_clusters import ScoreClusters, find_clusters
 
@@ -39,8 +40,9 @@ def test_densities_are_those_of_scipys_t(own):
         (pair_flip(0.45), 0.03),
         (UNEQUAL, 0.03),
         (symmetric(0.3, classes=33), 0.05),  # more classes than have shapes of their own
+        (pair_flip(0.45, classes=16), 0.03),
     ],
-    ids=["none", "symmetric 20", "symmetric 50", "pair flip 45", "unequal", "33 classes"],
+    ids=["none", "symmetric 20", "symmetric 50", "pair flip 45", "unequal", "33 classes", "16 classes"],
 )
 def test_the_noise_that_was_put_in_is_found(transition, tolerance):
     probs, given, truth = noisy_scores(transition, count=max(2000, 60 * len(transition)))
@@ -87,3 +89,51 @@ def test_scores_without_spread_are_no_obstacle(probs):
     found = noise_model(probs, np.arange(40) % 3)
     assert 0 <= found.overall <= 1
     assert np.isfinite(found.p_right(probs, np.arange(40) % 3)).all()
+
+
+@pytest.mark.parametrize("classes", [60, 128, 129, 1000])
+def test_the_work_of_many_classes_is_bounded_and_each_class_keeps_its_part(classes):
+    """Few of one class, and none of another, among many."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, classes, 32768)
+    labels[rng.permutation(32768)[:15]] = np.repeat([0, 1], [10, 5])
+    drawn = _drawn(labels, classes)
+    assert (np.diff(drawn) > 0).all()
+    had, kept = (np.bincount(one, minlength=classes) for one in (labels, labels[drawn]))
+    assert (kept >= np.minimum(had, 8)).all()
+    assert kept[1] == 5
+    share = min(1, 2**26 / classes**2 / 32768) if classes <= 128 else 2**21 / classes / 32768
+    assert (kept[3:] <= np.maximum(had[3:] * share, 8) + 1).all()
+    assert (kept[3:] >= np.minimum(had[3:], np.floor(had[3:] * share) - 1)).all()
+    # evenly over a data set, not its beginning
+    often = np.argmax(had)
+    gaps = np.diff(np.flatnonzero(np.isin(np.flatnonzero(labels == often), drawn)))
+    assert gaps.max() - gaps.min() <= 1
+
+
+@pytest.mark.parametrize("classes", [2, 10, 40])
+def test_of_few_classes_all_labels_are_looked_at(classes):
+    labels = np.arange(32768) % classes
+    np.testing.assert_array_equal(_drawn(labels, classes), np.arange(32768))
+
+
+def test_of_more_classes_networks_are_taken_at_their_word(monkeypatch):
+    """And as many iterations are made as the work allows."""
+    monkeypatch.setattr(coteach.labels.noise_model, "_CLUSTERED", 5)
+    probs, given, truth = noisy_scores(symmetric(0.3, 6), 3000)
+    found, plain = noise_model(probs, given), label_quality(probs, given, tolerance=1e-5)
+    assert found.overall == pytest.approx((given != truth).mean(), abs=0.03)
+    np.testing.assert_allclose(found.p_right(probs, given), 1 - plain.p_wrong, rtol=1e-6)
+    monkeypatch.setattr(coteach.labels.noise_model, "_WORK", 3 * probs.size)
+    assert len(noise_model(probs, given).quality.log_likelihood) == 3
+
+
+def test_what_is_drawn_is_enough(monkeypatch):
+    """The first of the labels are of class 0 alone: a sixth of all, of every class."""
+    probs, given, truth = noisy_scores(symmetric(0.3, 12), 12000)
+    order = np.argsort(given, kind="stable")
+    probs, given, truth = probs[order], given[order], truth[order]
+    monkeypatch.setattr(coteach.labels.noise_model, "_WORK", 2000 * 12**2)
+    found = noise_model(probs, given)
+    assert len(found.quality.p_wrong) == pytest.approx(2000, abs=12)
+    assert found.overall == pytest.approx((given != truth).mean(), abs=0.03)

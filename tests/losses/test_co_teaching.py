@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from coteach import CoTeachingLoss, SoftLabelWeightedCELoss
+from coteach.compat.cleanlab import loss_coteaching
 from coteach.errors import InputError, OptionError
 from coteach.losses.target import as_soft_target
+from coteach.methods.co_teaching import CoTeachingConfig
 
 
 def plain_losses(logits, probs):
@@ -163,6 +165,35 @@ def test_balance_by_sample_keeps_the_share_in_each(batch):
             totals[name] += value * kept
             counts[name] += kept
     assert got.item() == pytest.approx(sum(totals[n] / counts[n] for n in totals), rel=1e-5)
+
+
+def test_balance_none_is_co_teaching_over_the_whole_batch():
+    # Han et al. 2018, algorithm 1, by a plain loop: classes play no part, and each network learns what the other ranks lowest
+    logits = torch.randn(2, 40, 5, generator=torch.Generator().manual_seed(3))
+    labels = torch.arange(40) % 3 % 2 + 3 * (torch.arange(40) > 36)
+    loss = CoTeachingLoss(
+        "cot", 5, e_warm=4, p_start=1.0, p_end=1.0, lambda_reg=0.0, forget_end=0.5, balance="none"
+    )
+    loss.current_epoch = 2  # half of the rate
+    got = loss.compute({"logits_a": logits[0], "logits_b": logits[1]}, {"mask": torch.eye(5)[labels]})
+    own = [
+        [math.log(sum(math.exp(v - z[y]) for v in z)) for z, y in zip(one.tolist(), labels, strict=True)]
+        for one in logits
+    ]
+    kept = [sorted(range(40), key=lambda i, one=one: one[i])[:30] for one in own]
+    wanted = sum(own[0][i] for i in kept[1]) / 30 + sum(own[1][i] for i in kept[0]) / 30
+    assert got.item() == pytest.approx(wanted, rel=1e-5)
+    # and by the functions that agree with cleanlab's to 1e-6
+    theirs = loss_coteaching(logits[0], logits[1], labels, 0.25)
+    assert got.item() == pytest.approx(sum(theirs).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.2], "auto_by_class"])
+def test_rates_by_class_need_classes_that_are_ranked_apart(rates):
+    with pytest.raises(OptionError, match=r"forget_end.*balance the classes, or give one rate"):
+        CoTeachingLoss("cot", 2, forget_end=rates, balance="none")
+    with pytest.raises(OptionError, match="balance the classes"):
+        CoTeachingConfig(forget_end=rates, balance="none")
 
 
 def test_each_class_may_have_its_own_forget_rate(batch):

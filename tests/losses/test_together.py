@@ -7,9 +7,12 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from noisy_scores import noisy_scores, symmetric
 
 from coteach import CoTeachingLoss, select_small_loss
 from coteach.selection.curriculum import retain_most_confident
+from coteach.selection.label_judge import LabelJudge
+from coteach.selection.noise_rate import NoiseRate
 from coteach.selection.running import RunningConfidence
 
 CLASSES = 3
@@ -61,7 +64,21 @@ def work(rank, port, folder):
     dist.init_process_group("gloo", rank=rank, world_size=2, timeout=timedelta(seconds=60))
     for name, (parts, retain_by) in CASES.items():
         torch.save(learn(parts[rank], sync=True, retain_by=retain_by), folder / f"{name} {rank}.pt")
+    torch.save(judge(rank), folder / f"judged {rank}.pt")
     dist.destroy_process_group()
+
+
+def judge(seed):
+    """Labels divided, and rates, by what networks say that differ more than processors do."""
+    probs, label, _ = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 600, seed=seed))
+    judged, rate = LabelJudge(600, 3, 1), NoiseRate(3)
+    judged.said[:] = probs
+    label = label.sort().values
+    kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), step=1)
+    rate.said[:600], rate.labels[:600] = probs, label
+    rate.seen += 600
+    rate.begin_epoch(2)
+    return [kept, judged.rate, rate.overall, rate.by_class]
 
 
 def free_port():
@@ -77,7 +94,9 @@ def learned(tmp_path_factory):
     """What two processes have found of all cases."""
     folder = tmp_path_factory.mktemp("learned")
     mp.spawn(work, (free_port(), folder), nprocs=2)
-    return {name: [torch.load(folder / f"{name} {rank}.pt") for rank in (0, 1)] for name in CASES}
+    return {
+        name: [torch.load(folder / f"{name} {rank}.pt") for rank in (0, 1)] for name in (*CASES, "judged")
+    }
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -103,3 +122,11 @@ def test_each_process_may_decide_for_itself():
     parts = [learn(part, sync=False) for part in (slice(0, 3), slice(3, 6))]
     alone = learn(slice(0, 6), sync=False)
     assert not torch.equal(torch.cat([own["kept"] for own in parts]), alone["kept"])
+
+
+def test_labels_are_divided_as_in_the_first_process(learned):
+    alone, other = judge(0), judge(1)
+    for found, second, expected, own in zip(*learned["judged"], alone, other, strict=True):
+        assert torch.equal(found, expected)
+        assert torch.equal(second, expected)
+        assert not torch.equal(own, expected)

@@ -1,5 +1,8 @@
 """What belongs to one method, and how methods are found."""
 
+import math
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -102,3 +105,20 @@ def test_a_forget_rate_for_each_class():
     assert share[1] == 1
     with pytest.raises(OptionError, match="3 rates for 2 classes"):
         make("co_teaching", {"forget_end": [0.1, 0.2, 0.3]})
+
+
+NUMBERS = [
+    (method, field)
+    for method in discover_methods().values()
+    for field, hint in get_type_hints(method.config_type).items()
+    if {float, int} & {hint, *get_args(hint)} and type(None) not in get_args(hint)
+]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("method", "field"), NUMBERS, ids=lambda one: getattr(one, "name", one))
+@pytest.mark.parametrize("value", [None, "much", True, math.nan], ids=repr)
+def test_what_is_no_number_is_refused_in_python_too(method, field, value):
+    """A configuration is checked before; a dataclass takes what it is given."""
+    with pytest.raises(OptionError, match=f"^{field}: {value!r} is "):
+        method.config_type(**{field: value})

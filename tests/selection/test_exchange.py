@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -71,6 +72,15 @@ def test_equal_losses_give_the_same_choice_again():
     first = select_indices(targets, losses, 0.5)
     assert len(first[0]) == 30
     assert all(torch.equal(x, y) for x, y in zip(first, select_indices(targets, losses, 0.5), strict=True))
+
+
+def test_arrays_lists_and_single_numbers_of_any_kind_are_taken():
+    targets, first, second = [0, 0, 1, 1], [0.1, 0.2, 0.4, 0.3], [0.2, 0.1, 0.3, 0.4]
+    for losses in ([first, second], np.array([first, second]), (np.array(first), torch.tensor(second))):
+        for ratio in (0.5, np.float32(0.5), torch.tensor(0.5)):
+            idx1, idx2 = select_indices(np.array(targets), losses, ratio)
+            assert (idx1.tolist(), idx2.tolist()) == ([1, 2], [0, 3])
+    assert [len(idx) for idx in select_indices([], [[], []])] == [0, 0]
 
 
 def test_losses_with_a_graph_are_left_alone():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from noisy_scores import noisy_scores, symmetric
 
+from coteach.errors import OptionError
 from coteach.selection import label_judge
 from coteach.selection.label_judge import LabelJudge
 
@@ -28,3 +29,14 @@ def test_memory_bounds_the_rows_of_many_classes(monkeypatch):
     drawn = LabelJudge(50, 3, 1)._drawn(torch.arange(0, 50, 2), 4)
     assert len(drawn) == 20
     assert drawn.tolist() == sorted(set(drawn.tolist()) & set(range(0, 50, 2)))
+
+
+def test_more_probabilities_than_fit_are_refused_before_they_are_made(monkeypatch):
+    with pytest.raises(
+        OptionError, match=r"forget_end: auto keeps 10.2 GB of .* 1281167 images and 1000 .*'mixture'"
+    ):
+        LabelJudge(1_281_167, 1000, 0)
+    monkeypatch.setattr(label_judge, "_LARGEST", 2 * 30 * 4)
+    assert LabelJudge(30, 4, 0).said.numel() == 240
+    with pytest.raises(OptionError):
+        LabelJudge(31, 4, 0)

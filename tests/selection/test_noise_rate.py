@@ -3,10 +3,12 @@
 import pytest
 import torch
 from noisy_scores import noisy_scores, pair_flip, symmetric
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from coteach.errors import CoteachWarning, OptionError
 from coteach.selection.forgetting import ForgetRate, check_forgetting
 from coteach.selection.noise_rate import NoiseRate, held_out
+from coteach.selection.ties import tie_order
 
 UNEQUAL = [[0.9, 0.1, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5]]
 
@@ -19,7 +21,9 @@ def drawn(transition, count=1500, seed=0):
 def seen(rate, probs, label, batch=100):
     for step in range(0, len(probs), batch):
         part = slice(step, step + batch)
-        rate.observe(probs[part], label[part], torch.ones_like(label[part], dtype=torch.bool), step=step)
+        rate.observe(
+            [probs[part].log()], label[part], torch.ones_like(label[part], dtype=torch.bool), step=step
+        )
     return rate
 
 
@@ -59,7 +63,7 @@ def test_pixels_are_sampled_and_only_those_that_count():
     counts[:5] = False
     maps[:5] = torch.nan
     rate = NoiseRate(3, per_batch=4000)
-    rate.observe(maps, label, counts, seed=1, step=2)
+    rate.observe([maps.log()], label, counts, seed=1, step=2)
     assert rate.seen.item() == pytest.approx(2000, abs=200)
     assert not rate.said[: rate.seen.item()].isnan().any()
     rate.begin_epoch(1)
@@ -70,7 +74,7 @@ def test_only_the_latest_items_are_remembered_and_an_epoch_forgets_the_one_befor
     rate = NoiseRate(2, capacity=100)
     label, counts = torch.zeros(60, dtype=torch.int64), torch.arange(60) % 3 > 0
     for value in (0.1, 0.2, 0.3):
-        rate.observe(torch.tensor([value, 1 - value]).expand(60, 2), label, counts)
+        rate.observe([torch.tensor([value, 1 - value]).log().expand(60, 2)], label, counts)
     assert sorted(rate.said[:100, 0].tolist()) == pytest.approx([0.1] * 20 + [0.2] * 40 + [0.3] * 40)
     rate.begin_epoch(1)
     assert rate.said.isnan().all()
@@ -96,14 +100,16 @@ def test_once_nothing_is_held_out_the_last_estimate_stays():
     found = rate.overall.clone()
     assert found > 0.2
     for epoch in (4, 5):
-        rate.observe(probs[:100], label[:100], torch.zeros(100, dtype=torch.bool))
+        rate.observe([probs[:100].log()], label[:100], torch.zeros(100, dtype=torch.bool))
         rate.begin_epoch(epoch)
     assert torch.equal(rate.overall, found)
 
 
 def test_too_few_items_say_nothing_and_that_is_said():
     rate = NoiseRate(2)
-    rate.observe(torch.tensor([[0.1, 0.9], [0.5, 0.5]]), torch.tensor([0, 1]), torch.tensor([True, True]))
+    rate.observe(
+        [torch.tensor([[0.1, 0.9], [0.5, 0.5]]).log()], torch.tensor([0, 1]), torch.tensor([True, True])
+    )
     with pytest.warns(CoteachWarning, match="2 labels are held out.*give the rate as a number"):
         rate.begin_epoch(1)
     assert rate.overall.item() == 0
@@ -182,3 +188,30 @@ def test_nobody_is_asked_once_nothing_is_held_out(monkeypatch):
     for epoch in range(7):
         rate.usable(logits, label, valid, torch.arange(6), epoch=epoch, seed=0, step=epoch)
     assert heard == [0, 1, 2, 3]
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that a softmax was made of."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if "softmax" in str(func):
+            self.numbers = max(self.numbers, args[0].numel())
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("shape", [(300, 5), (3, 5, 20, 40)], ids=["images", "maps"])
+def test_of_many_items_only_those_drawn_are_looked_at(shape):
+    generator = torch.Generator().manual_seed(0)
+    logits = [torch.randn(shape, generator=generator) for _ in range(2)]
+    label = torch.randint(0, 5, (shape[0], *shape[2:]), generator=generator)
+    rate = NoiseRate(5, per_batch=100)
+    with Largest() as largest:
+        rate.observe(logits, label, torch.ones_like(label, dtype=torch.bool), seed=1, step=2)
+    assert largest.numbers == 100 * 5
+    # of every item, then drawn
+    rows = sum(one.softmax(1) for one in logits).movedim(1, -1).reshape(-1, 5) / 2
+    drawn = tie_order(torch.arange(100), 1, 2) % len(rows)
+    torch.testing.assert_close(rate.said[:100], rows[drawn])
+    assert torch.equal(rate.labels[:100], label.reshape(-1)[drawn])

@@ -12,12 +12,13 @@ import yaml
 from torch import nn
 from torch.utils.data import Dataset, TensorDataset
 
-from coteach import ArrayDataset, CoTeaching, DivideMix, Supervised, fit
+from coteach import ArrayDataset, CoTeaching, DivideMix, PeerEnsemble, Supervised, fit
 from coteach.cli.config import load_config
 from coteach.cli.runs import build_run
 from coteach.cli.targets import TargetResolver
-from coteach.errors import InputError, OptionError, TrainingError
+from coteach.errors import CoteachWarning, InputError, OptionError, TrainingError
 from coteach.methods.co_teaching import CoTeachingConfig
+from coteach.methods.peer_ensemble import PeerEnsembleConfig
 from coteach.methods.supervised import SupervisedConfig
 from coteach.models import SmallMobileNet
 from coteach.training.checkpoints import load_checkpoint
@@ -202,3 +203,16 @@ def test_a_schedule_longer_than_the_run_is_warned_of():
         quick(method=CoTeaching(), epochs=1)
     with pytest.warns(UserWarning, match="divide_mix: warm_epochs 10 is longer than the run of 1 epochs"):
         quick(method=DivideMix(), epochs=1)
+
+
+def test_a_first_phase_as_long_as_the_run_is_warned_of():
+    """Labels would be held out, and none ever judged."""
+    method = PeerEnsemble(PeerEnsembleConfig(warm_epochs=2))
+    with pytest.warns(
+        CoteachWarning, match="peer_ensemble: warm_epochs 2 is as long as the run.*lower warm_epochs"
+    ):
+        quick(method=method, epochs=2)
+    quick(method=PeerEnsemble(PeerEnsembleConfig(warm_epochs=1, forget_end=0.2)), epochs=2)
+    quick(
+        method=CoTeaching(CoTeachingConfig(e_warm=1, lambda_reg=0)), epochs=1
+    )  # its rates have risen by then

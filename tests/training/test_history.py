@@ -123,7 +123,8 @@ def test_recording_changes_nothing_that_is_trained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "method", ["supervised", "soft_label", "jocor", "co_teaching_plus", "elr", "divide_mix"]
+    "method",
+    ["supervised", "soft_label", "jocor", "co_teaching_plus", "elr", "divide_mix", "peer_ensemble"],
 )
 def test_every_method_of_images_is_recorded(tmp_path, method):
     run = image_run(tmp_path, method)

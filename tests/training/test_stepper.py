@@ -5,9 +5,11 @@ from functools import partial
 import pytest
 import torch
 from same_run import assert_same, assert_same_run, result
+from torch.utils._python_dispatch import TorchDispatchMode
 from toy_images import ToyImages, image_method, image_network
 from toys import PartlyLabelled, ToyMaps, first_step, make_batch, make_method, toy_run, without_labels
 
+from coteach.losses.target import all_labelled
 from coteach.methods.discovery import discover_methods
 from coteach.methods.label_method import LabelMethod
 from coteach.training.options import SchedulerOptions, TrainerOptions
@@ -130,3 +132,98 @@ def test_a_run_with_such_batches_goes_on_bit_for_bit(tmp_path):
         for weight in optimizer["state"].values()
     }
     assert 0 < max(taken) < 6, "of six groups some have no label, and take no step"
+
+
+class Waits(TorchDispatchMode):
+    """How often the host would wait for a device: for a number, or for a list of them, which on the CPU no dispatch shows."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.count, plain = 0, torch.Tensor.tolist
+        monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: (self.wait(), plain(tensor))[1])
+
+    def wait(self):
+        self.count += 1
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default):
+            self.wait()
+        return func(*args, **(kwargs or {}))
+
+
+# options, and in which of two epochs gradients are looked at although all images have a label
+LOOKED_AT = {
+    "supervised": ({}, []),
+    "soft_label": ({}, []),
+    "elr": ({}, []),
+    "jocor": ({"forget_end": 0.4, "e_warm": 0}, []),
+    "co_teaching_plus": ({"agree_epochs": 1}, []),
+    "co_teaching": ({"lambda_reg": 0, "e_warm": 1}, []),
+    "peer_ensemble": ({"warm_epochs": 1, "ramp_epochs": 0, "forget_end": 0.2}, [0]),
+}
+
+
+def waits_of_a_run(folder, monkeypatch, name, options, data, **more):
+    """Of each step of three a epoch."""
+    waits, found, plain = Waits(monkeypatch), [], Stepper.step
+
+    def step(self, *args, **kwargs):
+        waits.count = 0
+        with waits:
+            result = plain(self, *args, **kwargs)
+        found.append(waits.count)
+        return result
+
+    monkeypatch.setattr(Stepper, "step", step)
+    run = toy_run(
+        folder,
+        name,
+        method_options=options,
+        make_network=image_network,
+        make_optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9),
+        datasets={"train": data},
+        options={"log_images": 0, "max_epochs": 2} | more,
+    )
+    train(run)
+    return [bool(count) for count in found]
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_where_all_images_have_a_label_no_step_waits(tmp_path, monkeypatch, name):
+    options, epochs = LOOKED_AT[name]
+    found = waits_of_a_run(tmp_path, monkeypatch, name, options, ToyImages())
+    assert len(found) == 6
+    assert found == [epoch in epochs for epoch in (0, 0, 0, 1, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    "options", [{"class_weights": [1.0, 0.0]}, {"forget_end": "auto"}, {"retain_by": "set"}]
+)
+def test_where_a_labelled_batch_may_teach_nothing_gradients_are_looked_at(tmp_path, monkeypatch, options):
+    options = {"lambda_reg": 0, "e_warm": 1} | options
+    found = waits_of_a_run(tmp_path, monkeypatch, "co_teaching", options, ToyImages(), max_epochs=1)
+    assert found == [True] * 3
+
+
+def test_one_image_without_a_label_is_enough_to_look(tmp_path, monkeypatch):
+    data = PartlyLabelled(ToyImages(), range(1, len(ToyImages())))
+    found = waits_of_a_run(tmp_path, monkeypatch, "supervised", {}, data)
+    assert [sum(found[:3]), sum(found[3:])] == [1, 1]
+
+
+def test_of_a_group_one_batch_that_surely_teaches_is_enough(tmp_path, monkeypatch):
+    data = PartlyLabelled(ToyImages(), range(1, len(ToyImages())))
+    found = waits_of_a_run(tmp_path, monkeypatch, "supervised", {}, data, accumulate_grad_batches=3)
+    assert found == [False, False]
+
+
+def test_maps_and_what_lies_on_a_device_are_not_asked():
+    assert all_labelled(torch.tensor([0, 1, 2]), 3)
+    assert not all_labelled(torch.tensor([0, 3, 2]), 3)
+    assert not all_labelled(torch.tensor([0, 1], device="meta"), 3)
+    assert not all_labelled(torch.zeros(2, 4, 4, dtype=torch.int64), 3)
+    assert not all_labelled(torch.zeros(2, 3, dtype=torch.int64), 3), "maps of one line"
+    assert all_labelled({"mask": torch.eye(3), "w_conf": torch.ones(3, 1)}, 3)
+    assert not all_labelled({"mask": torch.eye(3), "w_conf": torch.tensor([[1.0], [0.0], [1.0]])}, 3)
+    assert not all_labelled(None, 3)
+    assert not all_labelled([{"boxes": torch.zeros(1, 4)}], 3)

@@ -91,6 +91,7 @@ class ImageTableDataset(ImageFiles):
         if not good:
             raise TableError(str(table.path), "has no rows", "give a table with at least one image")
         self.rows = [table.rows[index] for index in good]
+        self._table, self._lines = table.path, [table.lines[index] for index in good]
         labels, *clean = (
             np.array([_code(row[key], codes) for row in self.rows], np.int64) for key in label_keys
         )
@@ -105,6 +106,14 @@ class ImageTableDataset(ImageFiles):
             augmentation_list=augmentation_list,
             on_error=on_error,
         )
+
+    def check_classes(self, num_classes: int) -> None:
+        """Refuse labels that are none of the classes.
+
+        Raises:
+            InputError: a label is neither one of 0 to ``num_classes - 1`` nor -1; the message names its line.
+        """
+        self.labels.check(num_classes, lambda index: f"{self._table}, line {self._lines[index]}")
 
 
 def _fault(

@@ -119,7 +119,7 @@ def asymmetric_noise(
 
 def transition_noise(
     labels: Int[np.ndarray, "*items"],
-    transition: Float[np.ndarray, "k k"],
+    transition: Float[np.ndarray, "rows columns"],
     *,
     seed: int,
     exact: bool = False,
@@ -137,6 +137,9 @@ def transition_noise(
         InputError: a label is K or more.
     """
     matrix = transition.astype(np.float64)
+    if matrix.ndim != 2 or len(matrix) != matrix.shape[1]:
+        cause = f"shape {matrix.shape} is not square"
+        raise OptionError("transition", cause, "give one row and one column a class")
     if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
         raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
     noisy = flat_labels(labels, len(matrix))

@@ -45,11 +45,15 @@ def instance_dependent_noise(
 
     Raises:
         OptionError: the rate is no share, or there are not two classes.
-        InputError: a label is K or more, or there is not one row of features an item.
+        InputError: a label is K or more, there is not one row of features an item, or one holds NaN or infinity.
     """
     check_noise(num_classes, rate)
     if len(features) != len(labels):
         raise InputError("features", f"{len(features)} rows for {len(labels)} labels", "give one row an item")
+    broken = np.flatnonzero(~np.isfinite(features).all(1))
+    if broken.size:
+        cause = f"row {broken[0]} holds NaN or infinity"
+        raise InputError("features", cause, "replace it, or leave the item out")
     rng = np.random.default_rng(seed)
     noisy = flat_labels(labels, num_classes)
     low, high = -rate / _SPREAD, (1 - rate) / _SPREAD

@@ -3,7 +3,8 @@
 First the cluster of each hidden class is found among the scores (:mod:`coteach.labels.score_clusters`): what a network says of
 a class may be half another's name. Then :mod:`coteach.labels.quality` says, with p(class | cluster) in place of the network's
 probabilities, how sharp the clusters are and how labels are mistaken: without that, every item between two clusters
-would pass for a wrong label.
+would pass for a wrong label. Clusters of many classes need more items of each than can be looked at in seconds: there the
+networks are taken at their word.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Int64
 
 from coteach.labels.quality import LabelQuality, label_quality
 from coteach.labels.score_clusters import ScoreClusters, find_clusters
@@ -19,6 +20,12 @@ from coteach.labels.score_clusters import ScoreClusters, find_clusters
 _AS_ALL = 10  # items of each class that are as wrong as all, so that few items tell little of their class
 _ITERATIONS = 200
 _TOLERANCE = 1e-5  # nats an item
+_CLUSTERED = 128  # classes; of more no clusters are looked for
+_WORK = (
+    1 << 26
+)  # numbers: items times classes squared in the clusters, items times classes times iterations without them
+_LARGEST = 1 << 21  # probabilities of more classes than are clustered
+_LEAST = 8  # items that each class keeps, if it has them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +33,12 @@ class NoiseModel:
     """What is known of the labels' noise.
 
     Args:
-        clusters: of the hidden classes.
-        quality: of the labels it was made of.
+        clusters: of the hidden classes; None of more than 128 classes.
+        quality: of the labels it was made of, at most as many as can be looked at in seconds.
         by_class: ``(C,)`` share of wrong labels among those that name each class, in [0, 1].
     """
 
-    clusters: ScoreClusters
+    clusters: ScoreClusters | None
     quality: LabelQuality
     by_class: Float64[np.ndarray, " c"]
 
@@ -49,7 +56,8 @@ class NoiseModel:
             probs: ``(n, C)`` class probabilities of the same network.
             labels: ``(n,)`` given classes, 0 to C-1.
         """
-        posterior = self.quality.posterior_of(self.clusters.probs(probs), labels)
+        said = probs if self.clusters is None else self.clusters.probs(probs)
+        posterior = self.quality.posterior_of(said, labels)
         return np.asarray(posterior[np.arange(len(labels)), labels])
 
 
@@ -64,9 +72,30 @@ def noise_model(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) 
     Raises:
         InputError: shapes do not fit, or a label is C or more.
     """
-    clusters = find_clusters(probs, labels)
-    quality = label_quality(clusters.probs(probs), labels, max_iterations=_ITERATIONS, tolerance=_TOLERANCE)
     classes = probs.shape[1]
+    drawn = _drawn(labels, classes)
+    probs, labels = probs[drawn], labels[drawn]
+    clusters = find_clusters(probs, labels) if classes <= _CLUSTERED else None
+    quality = label_quality(
+        probs if clusters is None else clusters.probs(probs),
+        labels,
+        max_iterations=max(1, min(_ITERATIONS, _WORK // probs.size)),
+        tolerance=_TOLERANCE,
+    )
     wrong = np.bincount(labels, quality.p_wrong, minlength=classes) + _AS_ALL * quality.noise_rate
     count = np.bincount(labels, minlength=classes) + _AS_ALL
     return NoiseModel(clusters, quality, wrong / count)
+
+
+def _drawn(labels: Int[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m"]:
+    """Which items are looked at: of each given class the same part, evenly spaced, but never less than a few."""
+    most = _WORK // classes**2 if classes <= _CLUSTERED else _LARGEST // classes
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    order = np.argsort(labels, kind="stable")
+    has = np.bincount(labels, minlength=classes)
+    gets = np.minimum(has, np.maximum(has * most // len(labels), _LEAST))
+    own = labels[order]
+    rank = np.arange(len(labels)) - (has.cumsum() - has)[own]
+    has, gets = has[own], gets[own]
+    return np.sort(order[rank * gets // has != (rank + 1) * gets // has])

@@ -32,6 +32,11 @@ def check_class_weights(weights: Sequence[float] | None, num_classes: int | None
         raise OptionError("class_weights", f"{len(weights)} for {num_classes} classes", "give one a class")
 
 
+def all_weigh(weights: Sequence[float] | None) -> bool:
+    """Whether the items of every class weigh something."""
+    return weights is None or all(weight > 0 for weight in weights)
+
+
 def expected_class_weight(
     probs: Float[Tensor, "b c *s"], weights: Sequence[float] | None
 ) -> Float[Tensor, "b *s"] | None:

@@ -30,12 +30,14 @@ from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, sof
 from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
-from coteach.selection.forgetting import ForgetEnd, ForgetRate
+from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_forgetting
 from coteach.selection.running import RunningConfidence
+from coteach.selection.schedules import check_not_negative
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import LossTerms, Selection, SoftTarget
 
 RetainBy = Literal["batch", "image", "set"]
+Balance = Literal["batch", "sample", "none"]
 
 
 class CoTeachingLoss:
@@ -52,7 +54,8 @@ class CoTeachingLoss:
         forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class; ``auto`` takes the noise rate
             that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class
             (``forget.noise`` is the estimate: call its ``begin_epoch`` before each epoch; it belongs into checkpoints).
-        balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself.
+        balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself; ``none``
+            ranks the whole batch, whatever the classes (Han et al. 2018, algorithm 1).
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
         seed: decides between equal confidences and equal losses.
@@ -84,7 +87,7 @@ class CoTeachingLoss:
         lambda_reg: float = 0.1,
         *,
         forget_end: ForgetEnd = 0.3,
-        balance: Literal["batch", "sample"] = "batch",
+        balance: Balance = "batch",
         mask_key: str = "mask",
         weight_key: str = "w_conf",
         seed: int = 0,
@@ -102,11 +105,11 @@ class CoTeachingLoss:
             what = "retain_by='image'" if retain_by == "image" else "balance='sample'"
             raise OptionError("sync", f"has no meaning with {what}", "leave one of the two out")
         for term, factor in (("lambda_reg", lambda_reg), ("dice_weight", dice_weight)):
-            if factor < 0:
-                raise OptionError(term, f"{factor} is negative", "use 0 to leave the term out")
+            check_not_negative(term, factor, "use 0 to leave the term out")
         check_class_weights(class_weights, num_classes)
-        if balance not in ("batch", "sample"):
-            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch' or 'sample'")
+        if balance not in get_args(Balance):
+            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch', 'sample' or 'none'")
+        check_forgetting(forget_end, e_warm, balanced=balance != "none")
         self.name = name
         self.num_classes = num_classes
         self.forget = ForgetRate(forget_end, e_warm, num_classes)
@@ -267,8 +270,10 @@ class CoTeachingLoss:
             sync=self.sync,
         )
 
-    def _groups(self, label: Int[Tensor, "b *s"]) -> tuple[Int[Tensor, "b *s"], int]:
-        """What the forgotten share is taken of: each class of the batch, or each class of each sample."""
+    def _groups(self, label: Int[Tensor, "b *s"]) -> tuple[Int[Tensor, "b *s"] | None, int]:
+        """What the forgotten share is taken of: the batch, each class of it, or each class of each sample."""
+        if self.balance == "none":
+            return None, 1
         if self.balance == "batch":
             return label, self.num_classes
         sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
@@ -278,6 +283,8 @@ class CoTeachingLoss:
 
     def _forget_rate(self, num_groups: int, device: torch.device) -> float | Tensor:
         """The rate of the epoch; a vector of one a group where classes have their own."""
+        if self.balance == "none":
+            return self.forget.overall(self.current_epoch)
         rates = self.forget.by_class(self.current_epoch, device)
         return rates.repeat(num_groups // self.num_classes) if isinstance(rates, Tensor) else rates
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from coteach.losses.target import hard_label
 
+_AT_ONCE = 2**20  # items that are counted: their indices take eight bytes each
+
 
 def selection_figures(
     label: Int[Tensor, "*items"],
@@ -50,8 +52,9 @@ def _count_by_class(
 ) -> Float[Tensor, " c"]:
     """How many items of each class are chosen; without a host synchronisation, unlike ``bincount``."""
     counts = torch.zeros(num_classes, dtype=torch.int64, device=label.device)
-    for own_label, own_chosen in zip(label, chosen, strict=True):  # image by image: the indices are large
-        counts.scatter_add_(0, own_label.flatten().long(), own_chosen.flatten().long())
+    parts = (torch.split(items.flatten(), _AT_ONCE) for items in (label, chosen))
+    for own_label, own_chosen in zip(*parts, strict=True):
+        counts.scatter_add_(0, own_label.long(), own_chosen.long())
     return counts.float()
 
 

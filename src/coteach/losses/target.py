@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,6 +22,22 @@ def has_label(probs: Float[Tensor, "b c *s"], weight: Float[Tensor, "b *s"]) -> 
     total = probs.sum(1)
     flat = probs.amax(1) == probs.amin(1)
     return (total > 0) & ~((weight == 0) & flat)
+
+
+def all_labelled(target: Any, num_classes: int) -> bool:
+    """Whether each of these images is known to have a label that weighs something.
+
+    False also where that takes long to find out: of maps, and of what lies on a device, for which the host would wait.
+
+    Args:
+        target: as for :func:`as_soft_target`, or anything else.
+        num_classes: ``C``.
+    """
+    parts = list(target.values()) if isinstance(target, Mapping) else [target]
+    if not all(isinstance(part, Tensor) and part.device.type == "cpu" and part.ndim <= 2 for part in parts):
+        return False
+    weight = as_soft_target(target, num_classes).weight
+    return weight.ndim == 1 and bool((weight > 0).all())
 
 
 def hard_label(probs: Float[Tensor, "b c *s"]) -> Int[Tensor, "b *s"]:

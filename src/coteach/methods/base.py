@@ -116,6 +116,17 @@ class Method(nn.Module, ABC):
                 torch.manual_seed(stable_seed(info.seed, "init", name))
                 self.networks[name] = factory()
 
+    def always_learns(self, epoch: int) -> bool:  # noqa: ARG002 -- for those that override it
+        """Whether all networks surely learn something from batches all of whose images have a label.
+
+        Else, as where labels are held out or refused, gradients are looked at after each batch: those that are all zero
+        move no weight. For that the host waits for the device.
+
+        Args:
+            epoch: counted from 0.
+        """
+        return False
+
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:
         """Before an epoch's streams are asked for: ``scan`` yields batches of the whole training set.
 

@@ -18,10 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from coteach.losses.co_teaching import CoTeachingLoss, RetainBy
+from coteach.losses.class_weights import all_weigh
+from coteach.losses.co_teaching import Balance, CoTeachingLoss, RetainBy
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
+from coteach.selection.forgetting import check_forgetting
+from coteach.selection.schedules import check_not_negative, check_share
 from coteach.types import Batch, LossTerms
 
 
@@ -37,7 +40,9 @@ class CoTeachingConfig:
             the noise rate that a tenth of the images shows, whose labels nobody learns before ``e_warm``;
             ``auto_by_class`` that of each class.
         lambda_reg: weight of the neighbourhood term; 0 leaves it out.
-        balance: small-loss share of each class over the ``batch`` or in each ``sample``.
+        balance: small-loss share of each class over the ``batch`` or in each ``sample`` (eq. 9); ``none`` ranks the whole
+            batch, whatever the classes: co-teaching as Han et al. have it, and better where images of all classes are
+            as many and a batch has few of each.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
             far have shown it.
         regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
@@ -46,6 +51,9 @@ class CoTeachingConfig:
             what is chosen. None weighs all classes alike.
         dice_weight: adds this much of the soft Dice loss on what the other network chose, >= 0; 0 leaves it out.
         inference: predictions by network ``a``, or the ``mean`` of both.
+
+    Raises:
+        OptionError: one is out of range.
     """
 
     e_warm: float = 20
@@ -53,13 +61,20 @@ class CoTeachingConfig:
     p_end: float = 0.95
     forget_end: float | list[float] | Literal["auto", "auto_by_class"] = 0.3
     lambda_reg: float = 0.1
-    balance: Literal["batch", "sample"] = "batch"
+    balance: Balance = "batch"
     retain_by: RetainBy = "batch"
     regularize: Literal["both", "a"] = "both"
     sync: bool = False
     class_weights: list[float] | None = None
     dice_weight: float = 0.0
     inference: Literal["a", "mean"] = "a"
+
+    def __post_init__(self) -> None:
+        check_forgetting(self.forget_end, self.e_warm, balanced=self.balance != "none")
+        for name in ("p_start", "p_end"):
+            check_share(name, getattr(self, name))
+        for name in ("lambda_reg", "dice_weight"):
+            check_not_negative(name, getattr(self, name), "use 0 to leave the term out")
 
 
 class CoTeaching(LabelMethod):
@@ -106,6 +121,12 @@ class CoTeaching(LabelMethod):
         """Estimate the noise from the epoch before, if that is wanted."""
         if self.noise is not None:
             self.noise.begin_epoch(epoch)
+
+    def always_learns(self, epoch: int) -> bool:
+        """Unless labels are held out, a class weighs nothing, or a whole batch may be less certain than others."""
+        config: CoTeachingConfig = self.config
+        certain = config.retain_by != "set" and all_weigh(config.class_weights)
+        return certain and not self.loss.forget.holds_out(epoch)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """One term a network, and L_reg shared by both."""

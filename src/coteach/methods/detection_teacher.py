@@ -26,7 +26,7 @@ from coteach.methods.pseudo_box_figures import compare_with_truth, count_kept
 from coteach.models.detector import Seen, Target, detect, see
 from coteach.models.ema import follow, follower_of
 from coteach.selection.pseudo_boxes import PseudoBoxes, check_thresholds, filter_pseudo_boxes
-from coteach.selection.schedules import check_not_negative, check_share, ramp
+from coteach.selection.schedules import check_at_least, check_not_negative, check_share, ramp
 from coteach.types import Batch, Figure, LossTerms
 
 
@@ -70,8 +70,7 @@ class DetectionTeacherConfig:
         check_share("score_initial", self.score_initial)
         check_thresholds(self.thresholds)
         for name in ("labelled_batch", "unlabelled_batch"):
-            if getattr(self, name) < 1:
-                raise OptionError(name, f"{getattr(self, name)} is below 1", "give a number of images")
+            check_at_least(name, getattr(self, name), 1)
         for name in ("unsupervised_weight", "burn_in", "ramp_steps"):
             check_not_negative(name, getattr(self, name))
         if self.box_frame not in ("corners", "ellipse"):

@@ -30,7 +30,6 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from coteach.errors import OptionError
 from coteach.losses.mixmatch import confidence, prior_penalty, refined, sharpened, squared_error
 from coteach.losses.mixup import draw_mixing
 from coteach.losses.one_label import check_one_label
@@ -40,7 +39,7 @@ from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import evaluating, mean_probs
 from coteach.selection.dividing import divide
-from coteach.selection.schedules import check_not_negative, check_share, ramp
+from coteach.selection.schedules import check_at_least, check_not_negative, check_positive, check_share, ramp
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
 
@@ -83,9 +82,8 @@ class DivideMixConfig:
     def __post_init__(self) -> None:
         check_share("threshold", self.threshold, below_one=True)
         check_share("minimum_share", self.minimum_share, below_one=True)
-        if self.temperature <= 0 or self.views < 1:
-            cause = f"temperature {self.temperature}, views {self.views}"
-            raise OptionError("temperature and views", cause, "both are positive")
+        check_positive("temperature", self.temperature)
+        check_at_least("views", self.views, 1)
         for name in ("warm_epochs", "alpha", "lambda_u", "ramp_epochs", "prior_weight", "confidence_weight"):
             check_not_negative(name, getattr(self, name))
 

@@ -88,6 +88,10 @@ class Elr(LabelMethod):
         """The mean of the weights, if there is one."""
         return ("ema",) if "ema" in self.networks else ("a",)
 
+    def always_learns(self, epoch: int) -> bool:  # noqa: ARG002
+        """Every label, always."""
+        return True
+
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Cross-entropy and the regulariser."""
         config: ElrConfig = self.config

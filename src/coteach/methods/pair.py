@@ -54,6 +54,10 @@ class PairMethod(LabelMethod):
         if self.forget.noise is not None:
             self.forget.noise.begin_epoch(epoch)
 
+    def always_learns(self, epoch: int) -> bool:
+        """Unless labels are held out."""
+        return not self.forget.holds_out(epoch)
+
     def see(self, batches: Mapping[str, Batch], step: Step) -> Pair:
         """What both networks say of the batch; the noise rate, if it is estimated, learns what they say of images held out.
 

@@ -33,7 +33,14 @@ from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
 from coteach.selection.dividing import divide, divide_by_rank
 from coteach.selection.label_judge import LabelJudge
-from coteach.selection.schedules import check_not_negative, check_share, ramp
+from coteach.selection.schedules import (
+    check_at_least,
+    check_not_negative,
+    check_positive,
+    check_share,
+    is_number,
+    ramp,
+)
 from coteach.selection.whole_batch import gather_items, mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
 
@@ -78,7 +85,7 @@ class PeerEnsembleConfig:
     def __post_init__(self) -> None:
         for name in ("threshold", "minimum_share", "ema_decay"):
             check_share(name, getattr(self, name), below_one=True)
-        if isinstance(self.forget_end, int | float):
+        if is_number(self.forget_end):
             check_share("forget_end", self.forget_end, below_one=True)
         elif self.forget_end not in ("auto", "mixture"):
             cause = f"{self.forget_end!r} is unknown"
@@ -86,9 +93,8 @@ class PeerEnsembleConfig:
         check_share("label_smoothing", self.label_smoothing)
         for name in ("mixup_alpha", "consistency", "ramp_epochs"):
             check_not_negative(name, getattr(self, name), "use 0 to leave it out")
-        if self.temperature <= 0 or self.warm_epochs < 1:
-            cause = f"temperature {self.temperature}, warm_epochs {self.warm_epochs}"
-            raise OptionError("temperature and warm_epochs", cause, "both are positive")
+        check_positive("temperature", self.temperature)
+        check_at_least("warm_epochs", self.warm_epochs, 1)
 
 
 class _Lesson(NamedTuple):
@@ -187,7 +193,7 @@ class PeerEnsemble(LabelMethod):
         batch = batches["train"]
         target = as_soft_target(batch.target, self.num_classes)
         check_one_label(self.name, target.probs)
-        guess = self._look(batch, target)
+        guess = self._look(batch, target, step.epoch)
         networks = {}
         for name in self.trained:
             kept = target.valid & self.kept[_PEER[name], batch.ids]
@@ -200,11 +206,13 @@ class PeerEnsemble(LabelMethod):
             logs["noise_rate"] = self.judge.rate.clone()
         return LossTerms(networks=networks, logs=logs)
 
-    def _look(self, batch: Batch, target: SoftTarget) -> Tensor:
-        """What the averages say of the last view, ``(B, C)``; their losses are noted."""
+    def _look(self, batch: Batch, target: SoftTarget, epoch: int) -> Tensor:
+        """What the averages say of the last view, ``(B, C)``; it is recorded, and their losses are noted."""
         averages: list[nn.Module] = [self.networks[name] for name in self.predicting]
         said = torch.stack([mean_probs([network], batch.views[-1:]) for network in averages])
         log_probs = said.clamp(min=torch.finfo(said.dtype).tiny).log()
+        for name, scores in zip(self.trained, log_probs, strict=True):
+            self.record(name, batch, scores, epoch)
         losses = [
             torch.where(target.valid, soft_cross_entropy(one, target.probs), torch.nan) for one in log_probs
         ]
@@ -224,10 +232,18 @@ class PeerEnsemble(LabelMethod):
         smooth = config.label_smoothing
         label = (1 - smooth) * torch.nan_to_num(target.probs) + smooth / self.num_classes
         probs = torch.where(kept[:, None], label, sharpened(guess, config.temperature))
-        past = step.epoch - config.warm_epochs
-        share = 0.0 if past < 0 else ramp(past, config.ramp_epochs, 0.0, config.consistency)
+        share = self._guess_weight(step.epoch)
         weight = torch.where(kept, target.weight, share)
         return _Lesson(probs, weight, kept if share == 0 else torch.ones_like(kept))
+
+    def _guess_weight(self, epoch: int) -> float:
+        """Of refused images in this epoch."""
+        past = epoch - self.config.warm_epochs
+        return 0.0 if past < 0 else ramp(past, self.config.ramp_epochs, 0.0, self.config.consistency)
+
+    def always_learns(self, epoch: int) -> bool:
+        """Where refused images are learned with the guess."""
+        return self._guess_weight(epoch) > 0
 
     def _learn(self, name: str, batch: Batch, lesson: _Lesson, step: Step) -> Tensor:
         """The loss of one network on the mixed images."""

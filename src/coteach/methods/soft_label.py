@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, get_args
 
 from coteach.errors import OptionError
-from coteach.losses.class_weights import check_class_weights, weighted
+from coteach.losses.class_weights import all_weigh, check_class_weights, weighted
 from coteach.losses.soft_cross_entropy import (
     Normalisation,
     check_same_items,
@@ -59,6 +59,10 @@ class SoftLabel(LabelMethod):
         """Build the network; there must be one class weight a class."""
         check_class_weights(self.config.class_weights, info.num_classes)
         super().setup(factory, info)
+
+    def always_learns(self, epoch: int) -> bool:  # noqa: ARG002
+        """Unless a class weighs nothing."""
+        return all_weigh(self.config.class_weights)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Mean of ``W·l`` over the labelled items, and Dice beside it."""

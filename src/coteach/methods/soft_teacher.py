@@ -34,6 +34,7 @@ from coteach.methods.base import Step
 from coteach.methods.detection_teacher import DetectionTeacher, DetectionTeacherConfig, Taught, any_box
 from coteach.models.detector import Regions, Seen, box_loss, draw_regions, propose, refine, score_regions, see
 from coteach.selection.pseudo_boxes import Jitter, box_variance, jitter_boxes
+from coteach.selection.schedules import check_at_least, check_not_negative, check_positive
 from coteach.types import Figure, Share
 
 
@@ -58,13 +59,9 @@ class SoftTeacherConfig(DetectionTeacherConfig):
 
     def __post_init__(self) -> None:
         DetectionTeacherConfig.__post_init__(self)
-        if self.jitter_times < 2:
-            raise OptionError("jitter_times", f"{self.jitter_times} is below 2", "one copy has no variance")
-        if self.jitter_scale <= 0 or self.variance < 0:
-            cause = f"jitter_scale {self.jitter_scale}, variance {self.variance}"
-            raise OptionError(
-                "jitter_scale and variance", cause, "the first is positive, the other not negative"
-            )
+        check_at_least("jitter_times", self.jitter_times, 2)  # one copy has no variance
+        check_positive("jitter_scale", self.jitter_scale)
+        check_not_negative("variance", self.variance, "use 0 to leave it out")
         if self.jitter_kind not in ("gaussian", "uniform"):
             raise OptionError(
                 "jitter_kind", f"{self.jitter_kind!r} is unknown", "use 'gaussian' or 'uniform'"

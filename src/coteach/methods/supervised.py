@@ -13,12 +13,12 @@ from typing import ClassVar
 import torch
 from torch.nn import functional as F
 
-from coteach.errors import OptionError
-from coteach.losses.class_weights import check_class_weights, expected_class_weight
+from coteach.losses.class_weights import all_weigh, check_class_weights, expected_class_weight
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean
 from coteach.losses.target import as_soft_target, hard_label, one_hot
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
+from coteach.selection.schedules import check_share
 from coteach.types import Batch, LossTerms
 
 
@@ -38,8 +38,7 @@ class SupervisedConfig:
     class_weights: list[float] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing <= 1:
-            raise OptionError("label_smoothing", f"{self.label_smoothing} is not in [0, 1]", "give a share")
+        check_share("label_smoothing", self.label_smoothing)
         check_class_weights(self.class_weights)
 
 
@@ -53,6 +52,10 @@ class Supervised(LabelMethod):
         """Build the network; there must be one class weight a class."""
         check_class_weights(self.config.class_weights, info.num_classes)
         super().setup(factory, info)
+
+    def always_learns(self, epoch: int) -> bool:  # noqa: ARG002
+        """Unless a class weighs nothing."""
+        return all_weigh(self.config.class_weights)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Mean cross-entropy over the labelled items."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -12,12 +14,13 @@ from coteach.errors import InputError, OptionError
 from coteach.selection.mixture import clean_probability
 from coteach.selection.small_loss import select_small_loss
 
-KeepRatio = float | Sequence[float] | Mapping[int, float]
+KeepRatio = float | np.floating[Any] | Tensor | Sequence[float] | Mapping[int, float]
+Losses = Tensor | np.ndarray | Sequence[Tensor | np.ndarray | Sequence[float]]
 
 
 def select_indices(
-    targets: Tensor | Sequence[int],
-    losses: Tensor | Sequence[Tensor],
+    targets: Tensor | np.ndarray | Sequence[int],
+    losses: Losses,
     keep_ratio: KeepRatio = 0.85,
 ) -> list[Int64[Tensor, " k"]]:
     """In each class of the batch, each network names the items of smallest loss for the other to learn from.
@@ -27,8 +30,8 @@ def select_indices(
 
     Args:
         targets: ``(N,)`` the given label of every item, any integers.
-        losses: the plain losses ``(N,)`` of model 1 and of model 2, in this order; no gradient is taken from them.
-            NaN counts as the largest.
+        losses: the plain losses ``(N,)`` of model 1 and of model 2, in this order, as tensors, arrays or lists; no
+            gradient is taken from them. NaN counts as the largest.
         keep_ratio: share of each class to keep, in (0, 1]; one for all, a list with one for each of the classes
             0, 1, …, or a mapping from class to share.
 
@@ -47,9 +50,10 @@ def select_indices(
     """
     if len(losses) != 2:
         raise InputError("losses", f"of {len(losses)} models", "give those of model 1 and model 2")
-    device = losses[0].device
+    plain = [torch.as_tensor(own).detach() for own in losses]
+    device = plain[0].device
     labels = torch.as_tensor(targets, device=device)
-    for number, own in enumerate(losses, start=1):
+    for number, own in enumerate(plain, start=1):
         if own.shape != labels.shape or own.ndim != 1:
             raise InputError(
                 f"losses of model {number}",
@@ -61,8 +65,7 @@ def select_indices(
     if not len(labels):
         return [torch.empty(0, dtype=torch.int64, device=device) for _ in range(2)]
     kept = [
-        select_small_loss(own.detach().to(device), forget, group=group, num_groups=len(classes)).mask
-        for own in losses
+        select_small_loss(own.to(device), forget, group=group, num_groups=len(classes)).mask for own in plain
     ]
     return [mask.nonzero()[:, 0] for mask in reversed(kept)]
 
@@ -102,11 +105,13 @@ def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " 
     """``(G,)`` the ratio of each of these classes, checked."""
     if isinstance(keep_ratio, Mapping):
         named = {int(c): float(ratio) for c, ratio in keep_ratio.items()}
-    elif isinstance(keep_ratio, (int, float)):
-        _check_ratio("keep_ratio", keep_ratio)
-        named = dict.fromkeys(classes, float(keep_ratio))
     else:
-        named = {c: float(ratio) for c, ratio in enumerate(keep_ratio)}
+        given = torch.as_tensor(keep_ratio, dtype=torch.float64)
+        if given.ndim == 0:
+            _check_ratio("keep_ratio", given.item())
+            named = dict.fromkeys(classes, given.item())
+        else:
+            named = dict(enumerate(given.tolist()))
     for c, ratio in named.items():
         _check_ratio(f"keep_ratio of class {c}", ratio)
     missing = [c for c in classes if c not in named]

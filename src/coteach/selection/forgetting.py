@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from coteach.errors import OptionError
 from coteach.selection.noise_rate import NoiseRate
-from coteach.selection.schedules import check_share, ramp
+from coteach.selection.schedules import check_not_negative, check_share, is_number, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import Selection
 
@@ -71,6 +71,10 @@ class ForgetRate(nn.Module):
             shown["noise_rate"] = self.noise.overall[0].clone()
         return shown
 
+    def holds_out(self, epoch: float) -> bool:
+        """Whether labels are held out in this epoch."""
+        return self.noise is not None and epoch < self.noise.until
+
     def usable(
         self,
         logits: tuple[Float[Tensor, "b c *s"], Float[Tensor, "b c *s"]],
@@ -93,7 +97,7 @@ class ForgetRate(nn.Module):
             seed: seed of the run.
             step: counter of the batch.
         """
-        if self.noise is None or epoch >= self.noise.until:  # nothing is held out, nobody has to hear
+        if self.noise is None or not self.holds_out(epoch):  # nobody has to hear
             return valid
         if ids is None:
             held, apart = valid, torch.zeros_like(valid)
@@ -101,8 +105,7 @@ class ForgetRate(nn.Module):
             out = self.noise.holds_out(ids.long(), epoch=epoch, seed=seed)
             apart = out.view(-1, *[1] * (valid.ndim - 1)).expand(valid.shape)
             held = valid & apart
-        said = (logits[0].detach().float().softmax(1) + logits[1].detach().float().softmax(1)) / 2
-        self.noise.observe(said, label, held, seed=seed, step=step)
+        self.noise.observe(logits, label, held, seed=seed, step=step)
         return valid & ~apart
 
     def select(
@@ -141,7 +144,7 @@ class ForgetRate(nn.Module):
         )
 
 
-def check_forgetting(end: ForgetEnd, e_warm: float, *, balanced: bool) -> None:
+def check_forgetting(end: Any, e_warm: Any, *, balanced: bool) -> None:
     """Refuse rates before training starts, when the number of classes is not known yet.
 
     Args:
@@ -150,19 +153,25 @@ def check_forgetting(end: ForgetEnd, e_warm: float, *, balanced: bool) -> None:
         balanced: whether the share of each class is kept by itself.
 
     Raises:
-        OptionError: one is out of range, or classes have rates of their own without ``balanced``.
+        OptionError: one is of the wrong kind or out of range, or classes have rates of their own without ``balanced``.
     """
     listed = isinstance(end, Sequence) and not isinstance(end, str)
     if (listed or end == "auto_by_class") and not balanced:
-        raise OptionError("forget_end", "is by class, but the batch is ranked whole", "set balanced: true")
-    ForgetRate(end, e_warm, len(end) if isinstance(end, Sequence) and listed else 1)
+        raise OptionError(
+            "forget_end",
+            "is by class, but the batch is ranked whole",
+            "balance the classes, or give one rate",
+        )
+    if not (isinstance(end, str) and end in _ESTIMATED):
+        _one_a_class(end, len(end) if listed else 1)
+    check_not_negative("e_warm", e_warm, "count epochs from 0")
 
 
-def _one_a_class(end: ForgetEnd, num_classes: int) -> tuple[float, ...]:
-    if isinstance(end, str):
-        raise OptionError("forget_end", f"{end!r} is unknown", "give a share, 'auto' or 'auto_by_class'")
-    if isinstance(end, int | float):
+def _one_a_class(end: Any, num_classes: int) -> tuple[float, ...]:
+    if is_number(end):
         return (check_share("forget_end", end, below_one=True),) * num_classes
+    if isinstance(end, str) or not isinstance(end, Sequence):
+        raise OptionError("forget_end", f"{end!r} is unknown", "give a share, 'auto' or 'auto_by_class'")
     if len(end) != num_classes:
         raise OptionError("forget_end", f"{len(end)} rates for {num_classes} classes", "give one a class")
     return tuple(check_share("forget_end", rate, below_one=True) for rate in end)

@@ -15,14 +15,17 @@ import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
+from coteach.errors import OptionError
 from coteach.labels.noise_model import NoiseModel, noise_model
 from coteach.selection.dividing import divide_by_rank
 from coteach.selection.noise_rate import enough, held_out
 from coteach.selection.ties import tie_order
+from coteach.selection.whole_batch import as_in_first
 
 _HIGHEST = 0.9  # rate: something has to be left to learn from
 _ROWS = 1 << 14  # that the noise is estimated from, at most, and that are judged at once
 _NUMBERS = 1 << 22  # the same as probabilities: fewer rows of many classes
+_LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
 
 class LabelJudge(nn.Module):
@@ -36,6 +39,9 @@ class LabelJudge(nn.Module):
     Attributes:
         said: ``(2, N, C)`` float32, the last class probabilities of network a, of b; NaN if never seen.
         rate: 0-d float64, the estimated share of wrong labels; 0 until there is an estimate.
+
+    Raises:
+        OptionError: what is to be kept takes more than 1 GiB.
     """
 
     said: Tensor
@@ -43,6 +49,12 @@ class LabelJudge(nn.Module):
 
     def __init__(self, num_items: int, num_classes: int, seed: int) -> None:
         super().__init__()
+        if 2 * num_items * num_classes > _LARGEST:
+            cause = (
+                f"auto keeps {8e-9 * num_items * num_classes:.1f} GB of probabilities of {num_items} images and "
+                f"{num_classes} classes, also in each checkpoint; {4e-9 * _LARGEST:.1f} GB is the most"
+            )
+            raise OptionError("forget_end", cause, "give the rate as a number, or 'mixture'")
         self.seed = seed
         self.register_buffer("said", torch.full((2, num_items, num_classes), torch.nan))
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64))
@@ -73,9 +85,11 @@ class LabelJudge(nn.Module):
         doubt = torch.stack(
             [self._doubt(model, rows, label, there) for rows, there in zip(self.said, known, strict=True)]
         )
-        return divide_by_rank(
+        kept = divide_by_rank(
             doubt, label, known & ~apart, rates, num_classes=len(rates), seed=self.seed, step=step
         )
+        # processors that round differently may divide equals differently
+        return as_in_first(kept, self.rate)[0]
 
     def _drawn(self, ids: Int64[Tensor, " m"], step: int) -> Int64[Tensor, " d"]:
         """As many as the memory takes; by hash, for data sets are often sorted by class."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from coteach.errors import CoteachWarning
 from coteach.labels.noise_model import noise_model
 from coteach.selection.ties import tie_order
-from coteach.selection.whole_batch import gather_items
+from coteach.selection.whole_batch import as_in_first, gather_items
 
 HELD_OUT = 0.1  # of the images
 _LEAST = 20  # items; fewer say nothing
@@ -100,7 +101,7 @@ class NoiseRate(nn.Module):
 
     def observe(
         self,
-        probs: Float[Tensor, "b c *s"],
+        scores: Sequence[Float[Tensor, "b c *s"]],
         label: Int[Tensor, "b *s"],
         counts: Bool[Tensor, "b *s"],
         *,
@@ -110,19 +111,19 @@ class NoiseRate(nn.Module):
         """Remember what the networks say of a batch; with one process the host does not wait for the device.
 
         Args:
-            probs: class probabilities; of two networks, their mean.
+            scores: before the softmax, of one network or of several, whose mean probabilities are taken.
             label: class of every item.
             counts: which items have a label and are held out.
             seed: seed of the run, for which items are taken of a large batch.
             step: counter of the batch, for the same.
         """
-        rows = probs.detach().float().movedim(1, -1).reshape(-1, probs.shape[1])
+        drawn = torch.arange(min(self.per_batch, label.numel()), device=label.device)
+        if len(drawn) < label.numel():
+            drawn = tie_order(drawn, seed, step) % label.numel()
+        rows = torch.stack([_rows(one, drawn).softmax(1) for one in scores]).mean(0)
+        codes, here = label.reshape(-1)[drawn].long(), counts.reshape(-1)[drawn]
         # one that is no number would spoil the estimate; the loss of an item held out stops no run
-        codes, here = label.reshape(-1).long(), counts.reshape(-1) & rows.isfinite().all(1)
-        if len(rows) > self.per_batch:
-            drawn = torch.arange(self.per_batch, device=rows.device)
-            drawn = tie_order(drawn, seed, step) % len(rows)
-            rows, codes, here = rows[drawn], codes[drawn], here[drawn]
+        here = here & rows.isfinite().all(1)
         (rows, codes, here), _ = gather_items(rows, codes, here)  # buffers are the same in all processes
         place = torch.where(here, (self.seen + here.cumsum(0) - 1) % self.rows, self.rows)
         self.said[place] = rows
@@ -146,5 +147,13 @@ class NoiseRate(nn.Module):
             found = noise_model(self.said[:known].cpu().numpy(), self.labels[:known].cpu().numpy())
             self.overall.fill_(found.overall).clamp_(max=_HIGHEST)
             self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=_HIGHEST)
+            as_in_first(self.overall, self.by_class)  # processors may round differently
         self.said.fill_(torch.nan)
         self.seen.zero_()
+
+
+def _rows(scores: Float[Tensor, "b c *s"], items: Int64[Tensor, " m"]) -> Float[Tensor, "m c"]:
+    """Of these items, counted over samples and places; a map of all of them is not copied."""
+    flat = scores.detach().flatten(2) if scores.ndim > 2 else scores.detach()[:, :, None]
+    places = flat.shape[2]
+    return flat[items // places, :, items % places].float()

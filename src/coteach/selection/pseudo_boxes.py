@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -42,7 +42,7 @@ class PseudoBoxes:
     foreground: Tensor
 
 
-def check_thresholds(thresholds: float | Sequence[float], num_classes: int | None = None) -> None:
+def check_thresholds(thresholds: Any, num_classes: int | None = None) -> None:
     """Refuse thresholds outside [0, 1], or not one a class.
 
     Args:
@@ -52,10 +52,11 @@ def check_thresholds(thresholds: float | Sequence[float], num_classes: int | Non
     Raises:
         OptionError: as said.
     """
-    several = [thresholds] if isinstance(thresholds, (int, float)) else list(thresholds)
+    by_class = isinstance(thresholds, Sequence) and not isinstance(thresholds, str)
+    several = list(thresholds) if by_class else [thresholds]
     for one in several:
         check_share("thresholds", one)
-    if not isinstance(thresholds, (int, float)) and num_classes not in (None, len(several)):
+    if by_class and num_classes not in (None, len(several)):
         cause = f"{len(several)} values for {num_classes} classes"
         raise OptionError("thresholds", cause, "give one for all, or one a class (without the background)")
 

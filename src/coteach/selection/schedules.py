@@ -5,6 +5,11 @@ Epochs count from 0 and may be fractional. ``e_warm = 0`` means: at the end valu
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+
 from coteach.errors import OptionError
 
 
@@ -36,7 +41,29 @@ def ramp(epoch: float, e_warm: float, start: float, end: float) -> float:
     return start + epoch / e_warm * (end - start)
 
 
-def check_share(name: str, value: float, *, below_one: bool = False) -> float:
+def is_number(value: Any) -> bool:
+    """Whether it is a whole or floating number, of Python or NumPy; true and false are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_number(name: str, value: Any, remedy: str = "give a number") -> float:
+    """Return ``value`` if it is a number, which Python code, other than a configuration, has nobody check before.
+
+    Args:
+        name: the parameter's name, for the message.
+        value: to be checked.
+        remedy: what else there is to give, for the message.
+
+    Raises:
+        OptionError: ``value`` is None, text, true or false, NaN, or anything else that is no number.
+    """
+    if not is_number(value) or math.isnan(value):
+        raise OptionError(name, f"{value!r} is no number", remedy)
+    number: float = value
+    return number
+
+
+def check_share(name: str, value: Any, *, below_one: bool = False) -> float:
     """Return ``value`` if it is a share of a whole.
 
     Args:
@@ -45,15 +72,17 @@ def check_share(name: str, value: float, *, below_one: bool = False) -> float:
         below_one: whether 1 itself is refused.
 
     Raises:
-        OptionError: ``value`` is outside [0, 1], or outside [0, 1) with ``below_one``.
+        OptionError: ``value`` is no number, outside [0, 1], or outside [0, 1) with ``below_one``.
     """
-    if not 0 <= value <= 1 or (below_one and value == 1):
+    remedy = "give a share of the items"
+    share = check_number(name, value, remedy)
+    if not 0 <= share <= 1 or (below_one and share == 1):
         interval = "[0, 1)" if below_one else "[0, 1]"
-        raise OptionError(name, f"{value} is outside {interval}", "give a share of the items")
-    return value
+        raise OptionError(name, f"{value} is outside {interval}", remedy)
+    return share
 
 
-def check_not_negative(name: str, value: float, remedy: str = "use 0 for none") -> float:
+def check_not_negative(name: str, value: Any, remedy: str = "use 0 for none") -> float:
     """Return ``value`` if it is 0 or more.
 
     Args:
@@ -62,8 +91,43 @@ def check_not_negative(name: str, value: float, remedy: str = "use 0 for none") 
         remedy: what 0 does, for the message.
 
     Raises:
-        OptionError: ``value`` is negative.
+        OptionError: ``value`` is negative, or no number.
     """
-    if value < 0:
+    number = check_number(name, value, remedy)
+    if number < 0:
         raise OptionError(name, f"{value} is negative", remedy)
-    return value
+    return number
+
+
+def check_at_least(name: str, value: Any, least: float) -> float:
+    """Return ``value`` if it is ``least`` or more.
+
+    Args:
+        name: the parameter's name, for the message.
+        value: to be checked.
+        least: the lowest that is allowed.
+
+    Raises:
+        OptionError: ``value`` is less, or no number.
+    """
+    remedy = f"give {least:g} or more"
+    number = check_number(name, value, remedy)
+    if number < least:
+        raise OptionError(name, f"{value} is below {least:g}", remedy)
+    return number
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Return ``value`` if it is above 0.
+
+    Args:
+        name: the parameter's name, for the message.
+        value: to be checked.
+
+    Raises:
+        OptionError: ``value`` is 0, negative, or no number.
+    """
+    number = check_number(name, value)
+    if number <= 0:
+        raise OptionError(name, f"{value} is not positive", "give a number above 0")
+    return number

@@ -52,6 +52,14 @@ def max_over_processes(values: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]
     return largest
 
 
+def as_in_first(*values: Shaped[Tensor, "..."]) -> list[Shaped[Tensor, "..."]]:
+    """What the first process has, in all of them; written into the tensors themselves, which are contiguous."""
+    if is_shared():
+        for value in values:
+            dist.broadcast(value, src=0)
+    return list(values)
+
+
 def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of a number over all processes, as float64.
 

@@ -13,6 +13,7 @@ from coteach.training.run import TrainingRun
 
 # What methods call the epochs over which something rises or is held back.
 _WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up", "warm_epochs", "agree_epochs")
+_PHASES = ("warm_epochs", "agree_epochs")  # those after which something else begins
 
 
 def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
@@ -49,14 +50,21 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
 
 
 def schedule_remark(run: TrainingRun) -> str:
-    """What is to be said of a schedule of the method that is longer than the run; empty if it is not."""
+    """What is to be said of a schedule of the method that leaves nothing of the run, or is longer; empty if it is not."""
     epochs = run.options.epoch_limit
     config: Any = getattr(run.method, "config", None)
     for name in _WARM:
         value = getattr(config, name, None)
-        if epochs is not None and isinstance(value, int | float) and value > epochs:
+        if epochs is None or not isinstance(value, int | float) or value < epochs:
+            continue
+        if value > epochs:
             return (
                 f"{run.method.name}: {name} {value:g} is longer than the run of {epochs} epochs, so its schedule never "
                 f"reaches its end; lower {name} or train longer"
+            )
+        if name in _PHASES:
+            return (
+                f"{run.method.name}: {name} {value:g} is as long as the run, so what follows on it never begins; "
+                f"lower {name} or train longer"
             )
     return ""

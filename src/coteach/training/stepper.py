@@ -34,7 +34,9 @@ class Stepper:
         """Where the networks run in the lower precision, if there is one."""
         return torch.autocast(device.type, dtype=self._dtype, enabled=self._dtype is not None)
 
-    def step(self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module]) -> bool:
+    def step(
+        self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module], *, surely: bool = False
+    ) -> bool:
         """Step each optimizer by the gradients of its network, and clear them.
 
         A network of which every gradient is zero, as after batches in which nothing has a label, stays as it is to the
@@ -44,12 +46,14 @@ class Stepper:
         Args:
             optimizers: one a network.
             networks: in the same order.
+            surely: all of them are known to have learned something, so that the host need not wait for the device to see.
 
         Returns:
             Whether a network has learned something.
         """
         learning = []
-        for optimizer, network, learns in zip(optimizers, networks, _learn(networks), strict=True):
+        told = [True] * len(networks) if surely else _learn(networks)
+        for optimizer, network, learns in zip(optimizers, networks, told, strict=True):
             if learns:
                 learning.append(optimizer)
                 self.scaler.unscale_(optimizer)
