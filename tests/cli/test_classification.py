@@ -89,6 +89,27 @@ def trained(sets, tmp_path_factory):
     return folder / "run"
 
 
+def test_each_epoch_is_told_where_there_is_no_terminal(sets, tmp_path, capsys):
+    assert train(tmp_path, config(sets, tmp_path / "run")) == 0
+    told = [line.rsplit(", ", 1) for line in capsys.readouterr().err.splitlines()]
+    figures = read_log(tmp_path / "run").figures
+    pairs = zip(figures["train/loss_epoch"].values(), figures["val/BA"].values(), strict=True)
+    assert [line for line, _ in told] == [
+        f"epoch {epoch}/4: train/loss {loss:.4g}, val/BA {accuracy:.4g}"
+        for epoch, (loss, accuracy) in enumerate(pairs, start=1)
+    ]
+    assert all(re.fullmatch(r"\d+ s", seconds) for _, seconds in told)
+
+
+def test_quiet_tells_of_no_epoch(sets, tmp_path, capsys):
+    (tmp_path / "conf.yaml").write_text(
+        yaml.safe_dump(config(sets, tmp_path / "run", trainer={"max_epochs": 1, "accelerator": "cpu"}))
+    )
+    assert call("train", tmp_path / "conf.yaml", "--quiet") == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "")
+
+
 def test_training_keeps_the_names_of_the_folders_and_logs_balanced_accuracy(trained):
     assert yaml.safe_load((trained / "config.yaml").read_text())["class_names"] == list(NAMES)
     figures = list(read_log(trained).figures["val/BA"].values())

@@ -42,6 +42,12 @@ def detail(text: str) -> None:
         click.echo(text, err=True)
 
 
+def remark(text: str) -> None:
+    """Print how far a command is to standard error, unless ``--quiet``."""
+    if verbosity() >= Verbosity.NORMAL:
+        click.echo(text, err=True)
+
+
 def warn(text: str) -> None:
     """Print a warning to standard error, always."""
     click.echo(f"Warning: {text}", err=True)
@@ -89,7 +95,7 @@ def with_common_options(command: click.Command) -> click.Command:
                 is_flag=True,
                 expose_value=False,
                 callback=_ask_for(Verbosity.QUIET),
-                help="Print warnings and errors only, and no progress bar.",
+                help="Print warnings and errors only, and no progress.",
             ),
             click.Option(
                 ["-v", "--verbose"],

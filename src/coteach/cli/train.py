@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from coteach.cli import shared_options as shared
-from coteach.cli.output import detail, say
+from coteach.cli.output import detail, remark, say
 from coteach.cli.progress import shows_progress
 from coteach.errors import TrainingError
 
@@ -44,7 +45,10 @@ Run again after an interruption, it goes on where it was.""",
 )
 @shared.allow_target
 def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...]) -> None:
-    """Train a model from the YAML file CONFIG, or from the example of that name; OVERRIDES are key=value."""
+    """Train a model from the YAML file CONFIG, or from the example of that name; OVERRIDES are key=value.
+
+    Where standard error is no terminal, it gets a line an epoch in place of the progress bar.
+    """
     from coteach.cli.config import load_config, to_yaml
 
     loaded = load_config(config, overrides)
@@ -56,6 +60,8 @@ def train(config: Path, overrides: tuple[str, ...], allow_target: tuple[str, ...
 
     detail(to_yaml(loaded.portable()).rstrip())
     run = build_run(loaded, TargetResolver(allow_target), progress=shows_progress())
+    if not run.progress:
+        run = replace(run, tell=remark)
     detail(_summary(run))
     try:
         last = run_training(run)

@@ -20,6 +20,7 @@ from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.methods.detection_teacher import DetectionTeacher
 from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import FOLDER, load_checkpoint
+from coteach.training.epoch_lines import EpochLines
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.history import HISTORY_FILE, HistoryRecording
 from coteach.training.interrupts import heeding_interrupts
@@ -56,6 +57,7 @@ class TrainingRun:
         loggers: Lightning's loggers beside those for CSV and TensorBoard.
         legend: colours of the classes in the log's pictures; None means the palette.
         progress: show a progress bar.
+        tell: called with a line on each epoch.
         after_epoch: called when an epoch has been trained.
         after_sigterm: what who has stopped it is told: how it goes on.
     """
@@ -76,6 +78,7 @@ class TrainingRun:
     loggers: Sequence[Logger] = ()
     legend: Legend | None = None
     progress: bool = False
+    tell: Callable[[str], None] | None = None
     after_epoch: Callable[[], None] | None = None
     after_sigterm: str = "the same command goes on from its last checkpoint"
 
@@ -138,8 +141,10 @@ def train(run: TrainingRun) -> Path:
 
 
 def _listeners(run: TrainingRun) -> list[Callback]:
-    """Pictures of the validation set and of pseudo boxes, the history of the labels, and what of the selected ones is right."""
+    """Lines on epochs, pictures of validation and of pseudo boxes, the labels' history, what of the selected ones is right."""
     listeners: list[Callback] = []
+    if run.tell is not None:
+        listeners.append(EpochLines(run.tell, run.options.monitor))
     if "val" in run.datasets and run.options.log_images > 0:
         legend = run.legend or Legend.of(run.num_classes)
         listeners.append(ImagePanels(run.datasets["val"], legend, run.options.log_images))
