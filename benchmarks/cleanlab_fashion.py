@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,6 +152,8 @@ def native(given: dict[str, np.ndarray], epochs: int, seed: int) -> list[float]:
     from known_noise import CLASSES, methods
 
     method, config = methods(float(given["rate"]), epochs)["co_teaching"]
+    # a rate is reached at e_warm here, in the last of num_gradual epochs there
+    config = replace(config, e_warm=config.e_warm - 1)
     result = coteach.fit(
         network,
         coteach.ArrayDataset(given["images"], given["given"], num_classes=CLASSES),

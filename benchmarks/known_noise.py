@@ -170,7 +170,8 @@ def arguments(parser: argparse.ArgumentParser, noise: Sequence[str], folder: str
     """The options that both benchmarks have."""
     known = list(methods(0.2, 20))
     tuned = [name + TUNED for name in ("ce", "ce_ema")]
-    parser.add_argument("--noise", nargs="+", default=list(noise), choices=list(noise))
+    wrong = [name for name in noise if name != "none"]
+    parser.add_argument("--noise", nargs="+", default=wrong, choices=list(noise))
     parser.add_argument("--methods", nargs="+", default=known, choices=[*known, *tuned])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--device", default="auto")

@@ -157,11 +157,8 @@ def check_forgetting(end: Any, e_warm: Any, *, balanced: bool) -> None:
     """
     listed = isinstance(end, Sequence) and not isinstance(end, str)
     if (listed or end == "auto_by_class") and not balanced:
-        raise OptionError(
-            "forget_end",
-            "is by class, but the batch is ranked whole",
-            "balance the classes, or give one rate",
-        )
+        remedy = "set balanced: true (in co_teaching balance: batch), or give one rate"
+        raise OptionError("forget_end", "is by class, but the batch is ranked whole", remedy)
     if not (isinstance(end, str) and end in _ESTIMATED):
         _one_a_class(end, len(end) if listed else 1)
     check_not_negative("e_warm", e_warm, "count epochs from 0")
