@@ -30,6 +30,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
+from cleanlab_coteaching import accuracy
 from fashion_network import network
 
 SIDES = {"theirs": "cleanlab", "dropin": "coteach.compat.cleanlab", "native": "coteach.fit"}
@@ -153,7 +154,7 @@ def native(given: dict[str, np.ndarray], epochs: int, seed: int) -> list[float]:
 
     method, config = methods(float(given["rate"]), epochs)["co_teaching"]
     # a rate is reached at e_warm here, in the last of num_gradual epochs there
-    config = replace(config, e_warm=config.e_warm - 1)
+    config = replace(config, e_warm=max(1, config.e_warm - 1))
     result = coteach.fit(
         network,
         coteach.ArrayDataset(given["images"], given["given"], num_classes=CLASSES),
@@ -164,12 +165,6 @@ def native(given: dict[str, np.ndarray], epochs: int, seed: int) -> list[float]:
         device="cpu",
     )
     return [result.history["val/OA"][epoch] for epoch in range(epochs)]
-
-
-def accuracy(output: Tensor, target: Tensor, topk: tuple[int, ...] = (1,)) -> list[Tensor]:
-    """Percent right among the k highest scores."""
-    best = output.topk(max(topk), 1).indices
-    return [100 * (best[:, :k] == target[:, None]).any(1).float().mean() for k in topk]
 
 
 if __name__ == "__main__":

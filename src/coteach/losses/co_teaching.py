@@ -270,33 +270,29 @@ class CoTeachingLoss:
             sync=self.sync,
         )
 
-    def _groups(self, label: Int[Tensor, "b *s"]) -> tuple[Int[Tensor, "b *s"] | None, int]:
-        """What the forgotten share is taken of: the batch, each class of it, or each class of each sample."""
-        if self.balance == "none":
-            return None, 1
-        if self.balance == "batch":
-            return label, self.num_classes
-        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
-        return label + sample.view(-1, *[1] * (label.ndim - 1)) * self.num_classes, self.num_classes * len(
-            label
-        )
-
-    def _forget_rate(self, num_groups: int, device: torch.device) -> float | Tensor:
-        """The rate of the epoch; a vector of one a group where classes have their own."""
-        if self.balance == "none":
-            return self.forget.overall(self.current_epoch)
-        rates = self.forget.by_class(self.current_epoch, device)
-        return rates.repeat(num_groups // self.num_classes) if isinstance(rates, Tensor) else rates
-
     def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
-        group, num_groups = self._groups(label)
+        """The small-loss share of the batch or of each class of it, or of each class of each sample."""
+        seed, step = self.curriculum.seed, self.current_step
+        if self.balance != "sample":
+            balanced = self.balance == "batch"
+            return self.forget.select(
+                losses,
+                label,
+                admitted,
+                epoch=self.current_epoch,
+                balanced=balanced,
+                seed=seed,
+                step=step,
+                sync=self.sync,
+            )
+        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
+        rates = self.forget.by_class(self.current_epoch, losses.device)
         return select_small_loss(
             losses,
-            self._forget_rate(num_groups, losses.device),
-            group=group,
-            num_groups=num_groups,
+            rates.repeat(len(label)) if isinstance(rates, Tensor) else rates,
+            group=label + sample.view(-1, *[1] * (label.ndim - 1)) * self.num_classes,
+            num_groups=self.num_classes * len(label),
             eligible=admitted,
-            seed=self.curriculum.seed,
-            step=self.current_step,
-            sync=self.sync,
+            seed=seed,
+            step=step,
         )

@@ -83,9 +83,8 @@ class MethodModule(L.LightningModule):
         self.batches_seen = 0
         self._epochs_done = 0  # up to the checkpoint that is gone on from
         self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
-        self._surely = (
-            False  # whether all networks have learned something from the batches since the last step
-        )
+        # whether all networks are known to have learned something from the batches since the last step
+        self._surely = False
         self._means = EpochMeans()
         self.stepper = Stepper(options)
         self.guard = LossGuard(bad_batch_file)
