@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from coteach.data.keyed import stable_seed
-from coteach.losses.target import all_labelled
 from coteach.methods.base import Method, Step
 from coteach.methods.label_method import LabelMethod
 from coteach.training.early_stop import has_stopped
@@ -83,8 +82,6 @@ class MethodModule(L.LightningModule):
         self.batches_seen = 0
         self._epochs_done = 0  # up to the checkpoint that is gone on from
         self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
-        # whether all networks are known to have learned something from the batches since the last step
-        self._surely = False
         self._means = EpochMeans()
         self.stepper = Stepper(options)
         self.guard = LossGuard(bad_batch_file)
@@ -112,15 +109,9 @@ class MethodModule(L.LightningModule):
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ARG002
         """Labels are looked at where they lie on the host: later it would have to wait for the device."""
-        # several processes decide by the gradients, which are the same in all of them
-        if (
-            isinstance(batch, Mapping)
-            and isinstance(self.method, LabelMethod)
-            and self.trainer.world_size == 1
-        ):
-            self._surely |= self.method.always_learns(self.current_epoch) and all(
-                all_labelled(one.target, self.method.num_classes) for one in batch.values()
-            )
+        if isinstance(batch, Mapping) and self.trainer.world_size == 1:
+            # several processes decide by the gradients, which are the same in all of them
+            self.stepper.look_ahead(batch, self.method, self.current_epoch)
         return batch
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -194,10 +185,7 @@ class MethodModule(L.LightningModule):
 
     def _step_optimizers(self) -> bool:
         """Whether a network has learned something; schedules count batches, learned or not."""
-        learned = self.stepper.step(
-            self._listed(self.optimizers()), self._trained_networks(), surely=self._surely
-        )
-        self._surely = False
+        learned = self.stepper.step(self._listed(self.optimizers()), self._trained_networks())
         self._step_schedulers("step")
         return learned
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from coteach.losses.target import all_labelled
+from coteach.methods.base import Method
+from coteach.methods.label_method import LabelMethod
 from coteach.training.options import TrainerOptions
+from coteach.types import Batch
 
 _DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -29,14 +33,25 @@ class Stepper:
         self.scaler = torch.amp.GradScaler(device, enabled=options.precision == "16-mixed")
         self._dtype = _DTYPES.get(options.precision)
         self._clip = options.gradient_clip_val
+        # whether a batch since the last step is known to have taught all networks something
+        self._surely = False
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Where the networks run in the lower precision, if there is one."""
         return torch.autocast(device.type, dtype=self._dtype, enabled=self._dtype is not None)
 
-    def step(
-        self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module], *, surely: bool = False
-    ) -> bool:
+    def look_ahead(self, batches: Mapping[str, Batch], method: Method, epoch: int) -> None:
+        """See by the labels of a batch whether it surely teaches all networks something: then the next step need not look.
+
+        Args:
+            batches: of every stream, on the host.
+            method: what they are learned by.
+            epoch: counted from 0.
+        """
+        if isinstance(method, LabelMethod) and method.always_learns(epoch):
+            self._surely |= all(all_labelled(one.target, method.num_classes) for one in batches.values())
+
+    def step(self, optimizers: Sequence[Optimizer], networks: Sequence[nn.Module]) -> bool:
         """Step each optimizer by the gradients of its network, and clear them.
 
         A network of which every gradient is zero, as after batches in which nothing has a label, stays as it is to the
@@ -46,13 +61,13 @@ class Stepper:
         Args:
             optimizers: one a network.
             networks: in the same order.
-            surely: all of them are known to have learned something, so that the host need not wait for the device to see.
 
         Returns:
             Whether a network has learned something.
         """
         learning = []
-        told = [True] * len(networks) if surely else _learn(networks)
+        told = [True] * len(networks) if self._surely else _learn(networks)
+        self._surely = False
         for optimizer, network, learns in zip(optimizers, networks, told, strict=True):
             if learns:
                 learning.append(optimizer)
