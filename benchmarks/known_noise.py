@@ -50,6 +50,7 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
         "co_teaching": (CoTeaching, CoTeachingConfig(forget_end=rate, balance="none", **plain)),
         "co_teaching_auto": (CoTeaching, CoTeachingConfig(forget_end="auto", balance="none", **plain)),
         "co_teaching_balanced": (CoTeaching, CoTeachingConfig(forget_end=rate, **plain)),
+        "co_teaching_set": (CoTeaching, CoTeachingConfig(forget_end=rate, balance="set", **plain)),
         "co_teaching_plus": (
             CoTeachingPlus,
             CoTeachingPlusConfig(forget_end=rate, e_warm=ramp, agree_epochs=ramp),

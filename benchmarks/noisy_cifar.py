@@ -2,7 +2,7 @@
 
     python benchmarks/noisy_cifar.py --folder runs/noisy_cifar                           # worse, aggre, random1; resumable
     python benchmarks/noisy_cifar.py --network features --images 18000 --epochs 20 --device cpu        # two cores
-    python benchmarks/noisy_cifar.py --noise worse --methods ce --images 2000 --epochs 2 --network small --device cpu
+    python benchmarks/noisy_cifar.py --noise worse --images 18000 --epochs 20 --network small --precision bf16-mixed --device cpu
 
 ResNet-34 with a 3 x 3 stem, SGD with momentum 0.9, weight decay 5e-4 and a cosine, random crops and flips. On a GPU the
 images lie there, and networks run in bf16, compiled. The first images of the training set train; the 2000 after them choose the best
@@ -54,10 +54,11 @@ def small() -> nn.Module:
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet34": resnet34, "small": small, "features": head}
 
 
-def compiled(make: Callable[[], nn.Module]) -> nn.Module:
-    """A network whose forward pass is compiled; its weights keep their names."""
+def prepared(make: Callable[[], nn.Module], compiled: bool) -> nn.Module:
+    """A network with channels last, its forward pass compiled if wanted; its weights keep their names."""
     network = make().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.compile()
+    if compiled:
+        network.compile()
     return network
 
 
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=48000)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--lr", type=float, default=0.02)
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), help="bf16 on a GPU unless given")
     options = parser.parse_args()
     labels = np.load(prepare_cifar10n())
     photographs, test = (np.load(prepare_cifar10() / f"{part}.npz") for part in ("train", "test"))
@@ -98,7 +100,7 @@ def main() -> None:
             clean=clean[train],
             held=(images[held], given[held]),
             test=(shown, test["labels"].astype(np.int64)),
-            network=partial(compiled, make) if on_gpu else make,
+            network=partial(prepared, make, on_gpu),
             epochs=options.epochs,
             fit={"device": options.device} | sgd(options.lr, 5e-4, options.epochs),
             grid={
@@ -106,7 +108,7 @@ def main() -> None:
                 for lr, decay in product((0.005, 0.02, 0.1), (5e-4, 5e-3))
             },
             data=data | ({"device": "cuda"} if on_gpu else {}),
-            options={"precision": "bf16-mixed"} if on_gpu else {},
+            options={"precision": options.precision or ("bf16-mixed" if on_gpu else "32-true")},
         )
 
     run_all(options, setting_of)

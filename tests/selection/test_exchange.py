@@ -119,6 +119,12 @@ def test_the_ratio_of_a_class_is_the_share_of_its_right_labels():
     assert ratios[0] == pytest.approx(0.9, abs=0.01)
     assert ratios[1] == pytest.approx(0.4, abs=0.01)
     assert estimate_keep_ratio(targets, (losses, losses)) == ratios
+    arrays = targets.numpy(), losses.numpy()
+    assert estimate_keep_ratio(*arrays) == estimate_keep_ratio(arrays[0], [losses.tolist()]) == ratios
+    with pytest.raises(InputError, match="of no model"):
+        estimate_keep_ratio(targets, [])
+    with pytest.raises(InputError, match=r"losses of model 2.*one loss an item"):
+        estimate_keep_ratio(targets, [losses, losses[1:]])
 
 
 def test_the_ratio_has_a_floor_and_nan_says_nothing():

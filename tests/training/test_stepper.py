@@ -197,7 +197,8 @@ def test_where_all_images_have_a_label_no_step_waits(tmp_path, monkeypatch, name
 
 
 @pytest.mark.parametrize(
-    "options", [{"class_weights": [1.0, 0.0]}, {"forget_end": "auto"}, {"retain_by": "set"}]
+    "options",
+    [{"class_weights": [1.0, 0.0]}, {"forget_end": "auto"}, {"retain_by": "set"}, {"balance": "set"}],
 )
 def test_where_a_labelled_batch_may_teach_nothing_gradients_are_looked_at(tmp_path, monkeypatch, options):
     options = {"lambda_reg": 0, "e_warm": 1} | options

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from coteach.errors import InputError, OptionError
 from coteach.losses.class_weights import check_class_weights, weighted
@@ -31,13 +31,14 @@ from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
 from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_forgetting
+from coteach.selection.recent_losses import RecentLosses
 from coteach.selection.running import RunningConfidence
 from coteach.selection.schedules import check_not_negative
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import LossTerms, Selection, SoftTarget
 
 RetainBy = Literal["batch", "image", "set"]
-Balance = Literal["batch", "sample", "none"]
+Balance = Literal["batch", "sample", "set", "none"]
 
 
 class CoTeachingLoss:
@@ -54,8 +55,9 @@ class CoTeachingLoss:
         forget_end: forget rate from epoch ``e_warm`` on; one for all, or one a class; ``auto`` takes the noise rate
             that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class
             (``forget.noise`` is the estimate: call its ``begin_epoch`` before each epoch; it belongs into checkpoints).
-        balance: take the small-loss share of each class over the ``batch``, or in each ``sample`` by itself; ``none``
-            ranks the whole batch, whatever the classes (Han et al. 2018, algorithm 1).
+        balance: take the small-loss share of each class over the ``batch``, in each ``sample`` by itself, or over the ``set``
+            as the latest batches have shown it (for images; ``recent`` then holds the losses, which belong into
+            checkpoints); ``none`` ranks the whole batch, whatever the classes (Han et al. 2018, algorithm 1).
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
         seed: decides between equal confidences and equal losses.
@@ -108,7 +110,7 @@ class CoTeachingLoss:
             check_not_negative(term, factor, "use 0 to leave the term out")
         check_class_weights(class_weights, num_classes)
         if balance not in get_args(Balance):
-            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch', 'sample' or 'none'")
+            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch', 'sample', 'set' or 'none'")
         check_forgetting(forget_end, e_warm, balanced=balance != "none")
         self.name = name
         self.num_classes = num_classes
@@ -123,6 +125,11 @@ class CoTeachingLoss:
         self.retain_by = retain_by
         self.regularize = regularize
         self.running = RunningConfidence() if retain_by == "set" else None
+        self.recent = (
+            nn.ModuleDict({name: RecentLosses(num_classes) for name in ("a", "b")})
+            if balance == "set"
+            else None
+        )
         self.sync = sync
         self.class_weights = class_weights
         self.dice_weight = dice_weight
@@ -199,7 +206,8 @@ class CoTeachingLoss:
             step=self.current_step,
         )
         admitted = self._admit(replace(target, valid=usable))
-        j_a, j_b = (self._choose(losses, label, admitted.mask) for losses in (losses_a, losses_b))
+        j_a = self._choose("a", losses_a, label, admitted.mask)
+        j_b = self._choose("b", losses_b, label, admitted.mask)
         weight = weighted(target.weight, target.probs, self.class_weights)
         loss_a, loss_b = cross_update(losses_a, losses_b, weight, j_a, j_b, sync=self.sync)
         return LossTerms(
@@ -270,23 +278,31 @@ class CoTeachingLoss:
             sync=self.sync,
         )
 
-    def _choose(self, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor) -> Selection:
-        """The small-loss share of the batch or of each class of it, or of each class of each sample."""
+    def _choose(
+        self, network: str, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor
+    ) -> Selection:
+        """The small-loss share of the batch or of each class: of the batch, of each sample, or of the latest batches."""
         seed, step = self.curriculum.seed, self.current_step
-        if self.balance != "sample":
-            balanced = self.balance == "batch"
+        if self.balance in ("batch", "none"):
             return self.forget.select(
                 losses,
                 label,
                 admitted,
                 epoch=self.current_epoch,
-                balanced=balanced,
+                balanced=self.balance == "batch",
                 seed=seed,
                 step=step,
                 sync=self.sync,
             )
-        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
         rates = self.forget.by_class(self.current_epoch, losses.device)
+        if self.recent is not None:
+            if losses.ndim > 1:
+                cause = "'set' is for images with one label each; these are maps"
+                raise OptionError("balance", cause, "use 'batch': it has pixels enough of each class")
+            recent = self.recent[network]
+            assert isinstance(recent, RecentLosses)
+            return recent.select(losses, label, rates, eligible=admitted, seed=seed, step=step)
+        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
         return select_small_loss(
             losses,
             rates.repeat(len(label)) if isinstance(rates, Tensor) else rates,

@@ -40,9 +40,9 @@ class CoTeachingConfig:
             the noise rate that a tenth of the images shows, whose labels nobody learns before ``e_warm``;
             ``auto_by_class`` that of each class.
         lambda_reg: weight of the neighbourhood term; 0 leaves it out.
-        balance: small-loss share of each class over the ``batch`` or in each ``sample`` (eq. 9); ``none`` ranks the whole
-            batch, whatever the classes: co-teaching as Han et al. have it, and better where images of all classes are
-            as many and a batch has few of each.
+        balance: small-loss share of each class over the ``batch`` or in each ``sample`` (eq. 9); of images also over the
+            ``set`` as the latest batches have shown it: better where a batch has few of each class; ``none`` ranks the
+            whole batch, whatever the classes: co-teaching as Han et al. have it, which drops classes that are few.
         retain_by: the share admitted is that of the ``batch``, of each ``image``, or of the ``set`` as the batches so
             far have shown it.
         regularize: the neighbourhood term is that of ``both`` networks, averaged, or of network ``a`` alone.
@@ -110,6 +110,7 @@ class CoTeaching(LabelMethod):
             dice_weight=config.dice_weight,
         )
         self.running = self.loss.running  # parts of the method, and so of its checkpoints
+        self.recent = self.loss.recent
         self.noise = self.loss.forget.noise
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
@@ -125,7 +126,7 @@ class CoTeaching(LabelMethod):
     def always_learns(self, epoch: int) -> bool:
         """Unless labels are held out, a class weighs nothing, or a whole batch may be less certain than others."""
         config: CoTeachingConfig = self.config
-        certain = config.retain_by != "set" and all_weigh(config.class_weights)
+        certain = "set" not in (config.retain_by, config.balance) and all_weigh(config.class_weights)
         return certain and not self.loss.forget.holds_out(epoch)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:

@@ -50,28 +50,17 @@ def select_indices(
     """
     if len(losses) != 2:
         raise InputError("losses", f"of {len(losses)} models", "give those of model 1 and model 2")
-    plain = [torch.as_tensor(own).detach() for own in losses]
-    device = plain[0].device
-    labels = torch.as_tensor(targets, device=device)
-    for number, own in enumerate(plain, start=1):
-        if own.shape != labels.shape or own.ndim != 1:
-            raise InputError(
-                f"losses of model {number}",
-                f"shape {tuple(own.shape)} for targets of shape {tuple(labels.shape)}",
-                "give one loss an item, unreduced (reduction='none')",
-            )
+    labels, plain = _one_loss_an_item(targets, losses)
     classes, group = torch.unique(labels, return_inverse=True)
-    forget = 1 - _ratios(keep_ratio, [int(c) for c in classes.tolist()]).to(device)
+    forget = 1 - _ratios(keep_ratio, [int(c) for c in classes.tolist()]).to(labels.device)
     if not len(labels):
-        return [torch.empty(0, dtype=torch.int64, device=device) for _ in range(2)]
-    kept = [
-        select_small_loss(own.to(device), forget, group=group, num_groups=len(classes)).mask for own in plain
-    ]
+        return [torch.empty_like(labels, dtype=torch.int64) for _ in range(2)]
+    kept = [select_small_loss(own, forget, group=group, num_groups=len(classes)).mask for own in plain]
     return [mask.nonzero()[:, 0] for mask in reversed(kept)]
 
 
 def estimate_keep_ratio(
-    targets: Tensor | Sequence[int], losses: Tensor | Sequence[Tensor], minimum: float = 0.1
+    targets: Tensor | np.ndarray | Sequence[int], losses: Losses, minimum: float = 0.1
 ) -> dict[int, float]:
     """The share of each class whose label is probably right, by the losses of the whole training set.
 
@@ -81,24 +70,43 @@ def estimate_keep_ratio(
 
     Args:
         targets: ``(N,)`` the given label of every item.
-        losses: the plain losses ``(N,)`` of one or more models; their mean counts. NaN is left out.
+        losses: the plain losses ``(N,)`` of one model, or of each of several, as tensors, arrays or lists; their mean
+            counts. NaN is left out.
         minimum: no ratio is below it, in (0, 1].
 
     Returns:
         Class -> ratio in [minimum, 1], as ``select_indices`` takes it.
 
     Raises:
+        InputError: no losses, or not one an item.
         OptionError: ``minimum`` is outside (0, 1].
     """
     _check_ratio("minimum", minimum)
-    mean = losses if isinstance(losses, Tensor) and losses.ndim == 1 else torch.stack(list(losses)).mean(0)
-    labels = torch.as_tensor(targets, device=mean.device)
+    models = [losses] if isinstance(losses, Tensor | np.ndarray) and losses.ndim == 1 else losses
+    if not len(models):
+        raise InputError("losses", "of no model", "give those of one model or more")
+    labels, plain = _one_loss_an_item(targets, models)
+    mean = torch.stack(plain).mean(0)
     clean, known = clean_probability(mean), ~mean.isnan()
     ratios = {}
     for c in torch.unique(labels).tolist():
         own = clean[(labels == c) & known]
         ratios[int(c)] = max(minimum, own.mean().item()) if len(own) else 1.0
     return ratios
+
+
+def _one_loss_an_item(targets: Any, losses: Any) -> tuple[Tensor, list[Tensor]]:
+    """Labels ``(N,)`` and the losses ``(N,)`` of each model, on the device of the first."""
+    plain = [torch.as_tensor(own).detach() for own in losses]
+    labels = torch.as_tensor(targets, device=plain[0].device)
+    for number, own in enumerate(plain, start=1):
+        if own.shape != labels.shape or own.ndim != 1:
+            raise InputError(
+                f"losses of model {number}",
+                f"shape {tuple(own.shape)} for targets of shape {tuple(labels.shape)}",
+                "give one loss an item, unreduced (reduction='none')",
+            )
+    return labels, [own.to(labels.device) for own in plain]
 
 
 def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " g"]:

@@ -1,0 +1,106 @@
+"""Losses of a batch -> which items to learn from, judged class by class against the losses of many batches, not of one.
+
+Of 128 images some 13 are of one class, and how many of their labels are wrong varies from batch to batch. The share of a class *of the
+batch* (:mod:`coteach.selection.small_loss`) is therefore too many once and too few the next time; the share of the whole
+batch is not, but drops the classes that are few or difficult. Here each class has a window on its latest losses, and an item is kept
+if its loss is among the small ones of the window: the share holds over some batches, not within each.
+
+Shape legend: ``N`` items of a batch, ``C`` classes, ``M`` losses that a window holds.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64
+from torch import Tensor, nn
+
+from coteach.selection.ties import tie_order
+from coteach.selection.whole_batch import gather_items
+from coteach.types import Selection
+
+WINDOW = 256  # losses of each class
+_DRAW_BITS = 53  # what a double holds
+
+
+class RecentLosses(nn.Module):
+    """The latest losses of each class by one network; all of it is in the ``state_dict``.
+
+    Several processes together have one: the items of all of them are remembered.
+
+    Args:
+        num_classes: ``C``.
+        size: ``M``.
+
+    Attributes:
+        losses: ``(C, M)`` float32; infinite where there is none yet.
+        place: ``(C,)`` int64 in [0, M), where the next loss of a class goes.
+    """
+
+    losses: Tensor
+    place: Tensor
+
+    def __init__(self, num_classes: int, size: int = WINDOW) -> None:
+        super().__init__()
+        self.register_buffer("losses", torch.full((num_classes, size), torch.inf))
+        self.register_buffer("place", torch.zeros(num_classes, dtype=torch.int64))
+
+    def select(
+        self,
+        losses: Float[Tensor, " n"],
+        label: Int[Tensor, " n"],
+        forget_rate: float | Float[Tensor, " c"],
+        *,
+        eligible: Bool[Tensor, " n"],
+        seed: int = 0,
+        step: int = 0,
+    ) -> Selection:
+        """Remember the batch, and keep its items whose loss is among the ``1 - R`` smallest that are remembered of their class.
+
+        Which of equal losses belong to them is drawn by a hash of (seed, step, item), so that of a class of equal
+        losses the share is kept as well.
+
+        Args:
+            losses: plain losses; one that is no finite number is neither remembered nor kept.
+            label: class of every item, 0 to ``C - 1``.
+            forget_rate: ``R`` in [0, 1), of all classes or of each.
+            eligible: the items to choose from; others are neither remembered nor kept.
+            seed: seed of the run.
+            step: counter of the batch.
+
+        Returns:
+            The selection of this process's items: of a batch any share, over many ``1 - R`` of each class.
+        """
+        (flat, group, there), own = gather_items(losses.detach().float(), label.long(), eligible)
+        there = there & flat.isfinite()
+        self._remember(flat, group, there)
+        window = self.losses[group]
+        smaller = (window < flat[:, None]).sum(1)
+        equal = (window == flat[:, None]).sum(1)
+        known = window.isfinite().sum(1)
+        item = torch.arange(len(flat), device=flat.device)
+        draw = tie_order(item, seed, step, _DRAW_BITS).double() / (1 << _DRAW_BITS)
+        mask = there & (smaller + draw * equal < self._kept_share(forget_rate)[group] * known)
+        return Selection(mask=mask[own], count=mask.sum(), eligible=there.sum())
+
+    def _kept_share(self, forget_rate: float | Float[Tensor, " c"]) -> Float64[Tensor, " c"]:
+        rate = torch.as_tensor(forget_rate, dtype=torch.float64, device=self.losses.device)
+        return (1 - rate).expand(len(self.losses))
+
+    def _remember(
+        self, losses: Float[Tensor, " n"], label: Int64[Tensor, " n"], there: Bool[Tensor, " n"]
+    ) -> None:
+        """Write each loss over the oldest of its class; of a class with more than ``M`` the last ``M``."""
+        classes, size = self.losses.shape
+        slot = torch.where(there, label, classes)
+        order = slot.argsort(stable=True)
+        count = torch.zeros(classes + 1, dtype=torch.int64, device=slot.device)
+        count.scatter_add_(0, slot, torch.ones_like(slot))
+        group = slot[order]
+        rank = torch.arange(len(slot), device=slot.device) - (count.cumsum(0) - count)[group]
+        written = (group < classes) & (rank >= count[group] - size)
+        place = torch.cat([self.place, self.place.new_zeros(1)])
+        target = torch.where(written, group * size + (place[group] + rank) % size, classes * size)
+        longer = torch.cat([self.losses.flatten(), self.losses.new_zeros(1)])
+        longer.scatter_(0, target, losses[order])
+        self.losses.copy_(longer[:-1].view(classes, size))
+        self.place.copy_((self.place + count[:-1]) % size)
