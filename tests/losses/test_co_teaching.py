@@ -190,9 +190,11 @@ def test_balance_none_is_co_teaching_over_the_whole_batch():
 
 @pytest.mark.parametrize("rates", [[0.1, 0.2], "auto_by_class"])
 def test_rates_by_class_need_classes_that_are_ranked_apart(rates):
-    with pytest.raises(OptionError, match=r"forget_end.*balance: batch\), or give one rate"):
+    with pytest.raises(
+        OptionError, match=r"forget_end.*balance: set \(for maps balance: batch\), or give one rate"
+    ):
         CoTeachingLoss("cot", 2, forget_end=rates, balance="none")
-    with pytest.raises(OptionError, match="balance: batch"):
+    with pytest.raises(OptionError, match="balance: set"):
         CoTeachingConfig(forget_end=rates, balance="none")
 
 

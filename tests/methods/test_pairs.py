@@ -91,7 +91,7 @@ def test_where_nobody_disagrees_all_are_looked_at():
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("jocor", {"balanced": True}), ("co_teaching_plus", {}), ("co_teaching", {"lambda_reg": 0.0})],
+    [("jocor", {"balance": "batch"}), ("co_teaching_plus", {}), ("co_teaching", {"lambda_reg": 0.0})],
 )
 def test_estimated_forget_rate_finds_the_noise(name, more):
     """A quarter of the labels is wrong; what both networks leave out is nearly as much, and it is the wrong ones."""
@@ -129,12 +129,12 @@ def test_the_estimate_is_part_of_a_checkpoint():
 def test_bad_options_are_refused_at_once(name):
     with pytest.raises(ConfigError, match="forget_end"):
         create_method(name, {"forget_end": 1.0})
-    with pytest.raises(ConfigError, match="balanced"):
+    with pytest.raises(ConfigError, match="balance: set"):
         create_method(name, {"forget_end": "auto_by_class"})
     with pytest.raises(ConfigError, match="forget_end"):
         create_method(name, {"forget_end": "automatic"})
     with pytest.raises(OptionError, match="3 rates for 2 classes"):
-        image_method(name, {"forget_end": [0.1, 0.2, 0.3], "balanced": True})
+        image_method(name, {"forget_end": [0.1, 0.2, 0.3], "balance": "batch"})
 
 
 def test_more_bad_options_are_refused():

@@ -158,14 +158,14 @@ def test_what_is_held_out_is_measured_and_all_else_may_be_learned(known):
 
 def test_an_unknown_word_is_refused(unchecked):
     with pytest.raises(OptionError, match="'often' is unknown"):
-        check_forgetting("often", 1, balanced=True)
+        check_forgetting("often", 1, "batch")
 
 
 def test_bad_rates_are_refused():
-    with pytest.raises(OptionError, match="balanced: true"):
-        check_forgetting([0.1, 0.2], 1, balanced=False)
+    with pytest.raises(OptionError, match="balance: set"):
+        check_forgetting([0.1, 0.2], 1, "none")
     with pytest.raises(OptionError, match="outside"):
-        check_forgetting(1.0, 1, balanced=False)
+        check_forgetting(1.0, 1, "none")
     with pytest.raises(OptionError, match="3 classes"):
         ForgetRate([0.1, 0.2], 1, 3)
 

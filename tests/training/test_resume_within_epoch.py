@@ -76,7 +76,8 @@ def test_stopped_by_max_steps_and_gone_on(tmp_path, method, changes, stops):
 # Options under which three epochs show all that a method does.
 SHORT = {
     "co_teaching": {"lambda_reg": 0.0, "balance": "set"},
-    "co_teaching_plus": {"agree_epochs": 1},
+    "co_teaching_plus": {"agree_epochs": 1, "balance": "set"},
+    "jocor": {"balance": "set", "e_warm": 1},
     "elr": {"ema_decay": 0.9},
     "divide_mix": {"warm_epochs": 1},
     "peer_ensemble": {"warm_epochs": 1, "forget_end": "mixture"},

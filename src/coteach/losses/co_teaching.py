@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from coteach.errors import InputError, OptionError
 from coteach.losses.class_weights import check_class_weights, weighted
@@ -31,7 +31,6 @@ from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
 from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_forgetting
-from coteach.selection.recent_losses import RecentLosses
 from coteach.selection.running import RunningConfidence
 from coteach.selection.schedules import check_not_negative
 from coteach.selection.small_loss import select_small_loss
@@ -56,7 +55,7 @@ class CoTeachingLoss:
             that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class
             (``forget.noise`` is the estimate: call its ``begin_epoch`` before each epoch; it belongs into checkpoints).
         balance: take the small-loss share of each class over the ``batch``, in each ``sample`` by itself, or over the ``set``
-            as the latest batches have shown it (for images; ``recent`` then holds the losses, which belong into
+            as the latest batches have shown it (for images; ``forget.recent`` then holds the losses, which belong into
             checkpoints); ``none`` ranks the whole batch, whatever the classes (Han et al. 2018, algorithm 1).
         mask_key: key of the label distributions in the target.
         weight_key: key of the confidence in the target.
@@ -109,12 +108,11 @@ class CoTeachingLoss:
         for term, factor in (("lambda_reg", lambda_reg), ("dice_weight", dice_weight)):
             check_not_negative(term, factor, "use 0 to leave the term out")
         check_class_weights(class_weights, num_classes)
-        if balance not in get_args(Balance):
-            raise OptionError("balance", f"{balance!r} is unknown", "use 'batch', 'sample', 'set' or 'none'")
-        check_forgetting(forget_end, e_warm, balanced=balance != "none")
+        check_forgetting(forget_end, e_warm, balance, "sample")
         self.name = name
         self.num_classes = num_classes
-        self.forget = ForgetRate(forget_end, e_warm, num_classes)
+        within = "batch" if balance == "sample" else balance
+        self.forget = ForgetRate(forget_end, e_warm, num_classes, balance=within)
         self.curriculum = CurriculumScheduler(
             e_warm, p_start, p_end, forget_end=max(self.forget.ends), seed=seed
         )
@@ -125,11 +123,6 @@ class CoTeachingLoss:
         self.retain_by = retain_by
         self.regularize = regularize
         self.running = RunningConfidence() if retain_by == "set" else None
-        self.recent = (
-            nn.ModuleDict({name: RecentLosses(num_classes) for name in ("a", "b")})
-            if balance == "set"
-            else None
-        )
         self.sync = sync
         self.class_weights = class_weights
         self.dice_weight = dice_weight
@@ -283,25 +276,18 @@ class CoTeachingLoss:
     ) -> Selection:
         """The small-loss share of the batch or of each class: of the batch, of each sample, or of the latest batches."""
         seed, step = self.curriculum.seed, self.current_step
-        if self.balance in ("batch", "none"):
+        if self.balance != "sample":
             return self.forget.select(
                 losses,
                 label,
                 admitted,
+                judge=network,
                 epoch=self.current_epoch,
-                balanced=self.balance == "batch",
                 seed=seed,
                 step=step,
                 sync=self.sync,
             )
         rates = self.forget.by_class(self.current_epoch, losses.device)
-        if self.recent is not None:
-            if losses.ndim > 1:
-                cause = "'set' is for images with one label each; these are maps"
-                raise OptionError("balance", cause, "use 'batch': it has pixels enough of each class")
-            recent = self.recent[network]
-            assert isinstance(recent, RecentLosses)
-            return recent.select(losses, label, rates, eligible=admitted, seed=seed, step=step)
         sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
         return select_small_loss(
             losses,

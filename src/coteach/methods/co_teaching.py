@@ -70,7 +70,7 @@ class CoTeachingConfig:
     inference: Literal["a", "mean"] = "a"
 
     def __post_init__(self) -> None:
-        check_forgetting(self.forget_end, self.e_warm, balanced=self.balance != "none")
+        check_forgetting(self.forget_end, self.e_warm, self.balance, "sample")
         for name in ("p_start", "p_end"):
             check_share(name, getattr(self, name))
         for name in ("lambda_reg", "dice_weight"):
@@ -110,7 +110,7 @@ class CoTeaching(LabelMethod):
             dice_weight=config.dice_weight,
         )
         self.running = self.loss.running  # parts of the method, and so of its checkpoints
-        self.recent = self.loss.recent
+        self.recent = self.loss.forget.recent
         self.noise = self.loss.forget.noise
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
@@ -124,10 +124,10 @@ class CoTeaching(LabelMethod):
             self.noise.begin_epoch(epoch)
 
     def always_learns(self, epoch: int) -> bool:
-        """Unless labels are held out, a class weighs nothing, or a whole batch may be less certain than others."""
+        """Unless labels are held out, a class weighs nothing, or a whole batch may be judged by others."""
         config: CoTeachingConfig = self.config
-        certain = "set" not in (config.retain_by, config.balance) and all_weigh(config.class_weights)
-        return certain and not self.loss.forget.holds_out(epoch)
+        certain = config.retain_by != "set" and all_weigh(config.class_weights)
+        return certain and self.loss.forget.always_keeps(epoch)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """One term a network, and L_reg shared by both."""

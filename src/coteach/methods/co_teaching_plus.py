@@ -27,7 +27,7 @@ from coteach.losses.target import hard_label
 from coteach.methods.base import Step
 from coteach.methods.pair import Pair, PairMethod
 from coteach.selection.agreement import restrict_to
-from coteach.selection.forgetting import check_forgetting
+from coteach.selection.forgetting import Balance, check_forgetting
 from coteach.selection.schedules import check_not_negative
 from coteach.types import Batch, LossTerms
 
@@ -41,24 +41,25 @@ class CoTeachingPlusConfig:
             each class its own; ``auto`` estimates it, ``auto_by_class`` for each class.
         e_warm: epochs over which the share rises from 0.
         agree_epochs: at first this many epochs of plain co-teaching, when networks disagree by chance.
-        balanced: leave out that share of each class, not of the whole batch.
+        balance: leave out that share of the whole batch (``none``), of each class of the ``batch``, or of each class of the
+            ``set`` as the latest batches have shown it (images only).
         sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
 
     Raises:
-        OptionError: one is out of range, or rates by class come without ``balanced``.
+        OptionError: one is out of range, or rates by class come with a batch that is ranked whole.
     """
 
     forget_end: float | list[float] | Literal["auto", "auto_by_class"] = 0.2
     e_warm: float = 10
     agree_epochs: int = 20
-    balanced: bool = False
+    balance: Balance = "none"
     sync: bool = False
     inference: Literal["a", "mean"] = "a"
 
     def __post_init__(self) -> None:
         check_not_negative("agree_epochs", self.agree_epochs)
-        check_forgetting(self.forget_end, self.e_warm, balanced=self.balanced)
+        check_forgetting(self.forget_end, self.e_warm, self.balance)
 
 
 class CoTeachingPlus(PairMethod):
@@ -71,7 +72,10 @@ class CoTeachingPlus(PairMethod):
         """Each network's loss on what the other chose among the disputed items."""
         pair = self.see(batches, step)
         eligible = self._eligible(pair, step)
-        j_a, j_b = (self.choose(losses, pair, eligible, step) for losses in pair.losses)
+        j_a, j_b = (
+            self.choose(judge, losses, pair, eligible, step)
+            for judge, losses in zip(self.judges, pair.losses, strict=True)
+        )
         for network, choice in (("a", j_a), ("b", j_b)):
             self.tell_choice(network, batches["train"].ids, choice.mask)
         loss_a, loss_b = cross_update(*pair.losses, pair.target.weight, j_a, j_b, sync=self.config.sync)

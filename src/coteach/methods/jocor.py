@@ -23,7 +23,7 @@ from coteach.losses.agreement import symmetric_divergence
 from coteach.losses.soft_cross_entropy import masked_mean
 from coteach.methods.base import Step
 from coteach.methods.pair import PairMethod
-from coteach.selection.forgetting import check_forgetting
+from coteach.selection.forgetting import Balance, check_forgetting
 from coteach.selection.schedules import check_share
 from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import Batch, LossTerms
@@ -38,24 +38,25 @@ class JoCoRConfig:
         forget_end: share of the items left out from ``e_warm`` on, in [0, 1): the noise rate. A list gives each
             class its own; ``auto`` estimates it, ``auto_by_class`` for each class.
         e_warm: epochs over which the share rises from 0.
-        balanced: leave out that share of each class, not of the whole batch.
+        balance: leave out that share of the whole batch (``none``), of each class of the ``batch``, or of each class of the
+            ``set`` as the latest batches have shown it (images only).
         sync: with several processes, rank the items of all of them together, as one process on the whole batch would.
         inference: predictions by network ``a``, or the ``mean`` of both.
 
     Raises:
-        OptionError: one is out of range, or rates by class come without ``balanced``.
+        OptionError: one is out of range, or rates by class come with a batch that is ranked whole.
     """
 
     lambda_agree: float = 0.9
     forget_end: float | list[float] | Literal["auto", "auto_by_class"] = 0.2
     e_warm: float = 10
-    balanced: bool = False
+    balance: Balance = "none"
     sync: bool = False
     inference: Literal["a", "mean"] = "mean"
 
     def __post_init__(self) -> None:
         check_share("lambda_agree", self.lambda_agree)
-        check_forgetting(self.forget_end, self.e_warm, balanced=self.balanced)
+        check_forgetting(self.forget_end, self.e_warm, self.balance)
 
 
 class JoCoR(PairMethod):
@@ -63,6 +64,7 @@ class JoCoR(PairMethod):
 
     name: ClassVar[str] = "jocor"
     config_type: ClassVar[type] = JoCoRConfig
+    judges: ClassVar[tuple[str, ...]] = ("both",)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Cross-entropy of each network and the contrastive term of both, on the items of small joint loss."""
@@ -71,7 +73,7 @@ class JoCoR(PairMethod):
         target, (own_a, own_b) = pair.target, pair.losses
         apart = symmetric_divergence(*pair.logits)
         joint = (1 - share) * (own_a + own_b) + share * apart
-        chosen = self.choose(joint, pair, pair.usable, step)
+        chosen = self.choose("both", joint, pair, pair.usable, step)
         for network in self.trained:
             self.tell_choice(network, batches["train"].ids, chosen.mask)
         count = mean_over_processes(chosen.mask.sum()) if self.config.sync else None

@@ -37,16 +37,20 @@ class Pair(NamedTuple):
 class PairMethod(LabelMethod):
     """Base of methods whose two networks choose items of small loss from the same batch.
 
-    Its configuration has ``forget_end``, ``e_warm``, ``balanced`` and ``sync``.
+    Its configuration has ``forget_end``, ``e_warm``, ``balance`` and ``sync``.
     """
 
     trained: ClassVar[tuple[str, ...]] = ("a", "b")
+    judges: ClassVar[tuple[str, ...]] = ("a", "b")  # who chooses: each network, or both together
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks; there must be one forget rate a class, if they differ."""
         # that of a step is each process's own: by it they would hold out, and break ties, apart
         self.seed = info.seed
-        self.forget = ForgetRate(self.config.forget_end, self.config.e_warm, info.num_classes)
+        config = self.config
+        self.forget = ForgetRate(
+            config.forget_end, config.e_warm, info.num_classes, balance=config.balance, judges=self.judges
+        )
         super().setup(factory, info)
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
@@ -55,8 +59,8 @@ class PairMethod(LabelMethod):
             self.forget.noise.begin_epoch(epoch)
 
     def always_learns(self, epoch: int) -> bool:
-        """Unless labels are held out."""
-        return not self.forget.holds_out(epoch)
+        """Unless labels are held out, or a whole batch may be judged by others."""
+        return self.forget.always_keeps(epoch)
 
     def see(self, batches: Mapping[str, Batch], step: Step) -> Pair:
         """What both networks say of the batch; the noise rate, if it is estimated, learns what they say of images held out.
@@ -80,10 +84,11 @@ class PairMethod(LabelMethod):
         )
         return Pair(target, label, usable, logits, losses)
 
-    def choose(self, losses: Tensor, pair: Pair, eligible: Tensor, step: Step) -> Selection:
+    def choose(self, judge: str, losses: Tensor, pair: Pair, eligible: Tensor, step: Step) -> Selection:
         """The items of small loss among the eligible ones, as many as the epoch's forget rate leaves.
 
         Args:
+            judge: whose losses they are.
             losses: ``(B, *S)`` plain losses, of one network or of both together.
             pair: the batch, for its labels.
             eligible: ``(B, *S)`` bool, the items to choose from.
@@ -96,8 +101,8 @@ class PairMethod(LabelMethod):
             losses,
             pair.label,
             eligible,
+            judge=judge,
             epoch=step.epoch,
-            balanced=self.config.balanced,
             seed=self.seed,
             step=step.index,
             sync=self.config.sync,

@@ -1,9 +1,9 @@
-"""The share of items that is left out, by epoch: given, given by class, or estimated."""
+"""The share of items that is left out, by epoch: given, given by class, or estimated; and which items these are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from coteach.errors import OptionError
 from coteach.selection.noise_rate import NoiseRate
+from coteach.selection.recent_losses import RecentLosses
 from coteach.selection.schedules import check_not_negative, check_share, is_number, ramp
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import Selection
 
 ForgetEnd = float | Sequence[float] | Literal["auto", "auto_by_class"]
+Balance = Literal["batch", "set", "none"]
 _ESTIMATED = ("auto", "auto_by_class")
 
 
@@ -27,16 +29,31 @@ class ForgetRate(nn.Module):
             rate that images show whose labels are held out before ``e_warm``, ``auto_by_class`` that of each class.
         e_warm: epochs until ``end`` is reached, >= 0.
         num_classes: ``C``.
+        balance: leave out the share of each class of the ``batch``; of each class of the ``set``, as the latest batches have
+            shown it, for images only; or that of the whole batch, whatever the classes (``none``).
+        judges: who chooses items, see :meth:`select`.
 
     Attributes:
         noise: the estimate; None unless it is asked for.
+        recent: judge -> the latest losses; empty unless ``balance`` is ``set``.
 
     Raises:
         OptionError: a rate is outside [0, 1), there is not one a class, or ``e_warm`` is negative.
     """
 
-    def __init__(self, end: ForgetEnd, e_warm: float, num_classes: int) -> None:
+    def __init__(
+        self,
+        end: ForgetEnd,
+        e_warm: float,
+        num_classes: int,
+        *,
+        balance: Balance = "batch",
+        judges: Sequence[str] = ("a", "b"),
+    ) -> None:
         super().__init__()
+        self.balance = balance
+        listening = judges if balance == "set" else ()
+        self.recent = nn.ModuleDict({judge: RecentLosses(num_classes) for judge in listening})
         self.e_warm = e_warm
         ramp(0, e_warm, 0.0, 1.0)  # refuses a negative e_warm
         self.noise = NoiseRate(num_classes, until=e_warm) if end in _ESTIMATED else None
@@ -108,14 +125,18 @@ class ForgetRate(nn.Module):
         self.noise.observe(logits, label, held, seed=seed, step=step)
         return valid & ~apart
 
+    def always_keeps(self, epoch: float) -> bool:
+        """Whether some of the items of any batch are kept in this epoch."""
+        return self.balance != "set" and not self.holds_out(epoch)
+
     def select(
         self,
         losses: Float[Tensor, "*items"],
         label: Int[Tensor, "*items"],
         eligible: Bool[Tensor, "*items"],
         *,
+        judge: str,
         epoch: float,
-        balanced: bool,
         seed: int,
         step: int,
         sync: bool = False,
@@ -126,12 +147,24 @@ class ForgetRate(nn.Module):
             losses: plain losses, any shape.
             label: class of every item.
             eligible: which items to choose from.
+            judge: whose losses these are, one of ``judges``.
             epoch: current epoch.
-            balanced: keep the share of each class by itself.
             seed: seed of the run, for ties.
             step: counter of the batch, for ties.
-            sync: rank the items of all processes together (DDP).
+            sync: rank the items of all processes together (DDP); the ``set`` is always that of all.
+
+        Raises:
+            OptionError: ``balance`` is ``set``, and the items are no images.
         """
+        if self.balance == "set":
+            if losses.ndim > 1:
+                cause = "'set' is for images with one label each; these are maps"
+                raise OptionError("balance", cause, "use 'batch': it has pixels enough of each class")
+            recent = self.recent[judge]
+            assert isinstance(recent, RecentLosses)
+            rates = self.by_class(epoch, losses.device)
+            return recent.select(losses, label, rates, eligible=eligible, epoch=epoch, step=step, seed=seed)
+        balanced = self.balance == "batch"
         return select_small_loss(
             losses,
             self.by_class(epoch, losses.device) if balanced else self.overall(epoch),
@@ -144,20 +177,26 @@ class ForgetRate(nn.Module):
         )
 
 
-def check_forgetting(end: Any, e_warm: Any, *, balanced: bool) -> None:
+def check_forgetting(end: Any, e_warm: Any, balance: Any, *more: str) -> None:
     """Refuse rates before training starts, when the number of classes is not known yet.
 
     Args:
         end: see :class:`ForgetRate`.
         e_warm: see there.
-        balanced: whether the share of each class is kept by itself.
+        balance: see there.
+        *more: what else a method knows as ``balance``.
 
     Raises:
-        OptionError: one is of the wrong kind or out of range, or classes have rates of their own without ``balanced``.
+        OptionError: one is unknown, of the wrong kind or out of range, or classes have rates of their own and the batch is
+            ranked whole.
     """
+    known = (*get_args(Balance), *more)
+    if balance not in known:
+        remedy = f"use {', '.join(map(repr, known[:-1]))} or {known[-1]!r}"
+        raise OptionError("balance", f"{balance!r} is unknown", remedy)
     listed = isinstance(end, Sequence) and not isinstance(end, str)
-    if (listed or end == "auto_by_class") and not balanced:
-        remedy = "set balanced: true (in co_teaching balance: batch), or give one rate"
+    if (listed or end == "auto_by_class") and balance == "none":
+        remedy = "set balance: set (for maps balance: batch), or give one rate"
         raise OptionError("forget_end", "is by class, but the batch is ranked whole", remedy)
     if not (isinstance(end, str) and end in _ESTIMATED):
         _one_a_class(end, len(end) if listed else 1)

@@ -3,7 +3,8 @@
 Of 128 images some 13 are of one class, and how many of their labels are wrong varies from batch to batch. The share of a class *of the
 batch* (:mod:`coteach.selection.small_loss`) is therefore too many once and too few the next time; the share of the whole
 batch is not, but drops the classes that are few or difficult. Here each class has a window on its latest losses, and an item is kept
-if its loss is among the small ones of the window: the share holds over some batches, not within each.
+if its loss is among the small ones of the window: the share holds over some batches, not within each. Losses fall while networks
+learn, so a window never reaches back further than one epoch: a small class is judged by its items' last losses.
 
 Shape legend: ``N`` items of a batch, ``C`` classes, ``M`` losses that a window holds.
 """
@@ -33,16 +34,25 @@ class RecentLosses(nn.Module):
 
     Attributes:
         losses: ``(C, M)`` float32; infinite where there is none yet.
+        noted: ``(C, M)`` int64, the batch that each is of.
         place: ``(C,)`` int64 in [0, M), where the next loss of a class goes.
+        begun: ``(2,)`` int64, the first batch of this epoch and of the one before; -1 where there was none.
+        epoch: 0-d int64, the epoch of the last batch.
     """
 
     losses: Tensor
+    noted: Tensor
     place: Tensor
+    begun: Tensor
+    epoch: Tensor
 
     def __init__(self, num_classes: int, size: int = WINDOW) -> None:
         super().__init__()
         self.register_buffer("losses", torch.full((num_classes, size), torch.inf))
+        self.register_buffer("noted", torch.zeros(num_classes, size, dtype=torch.int64))
         self.register_buffer("place", torch.zeros(num_classes, dtype=torch.int64))
+        self.register_buffer("begun", torch.full((2,), -1))
+        self.register_buffer("epoch", torch.tensor(-1))
 
     def select(
         self,
@@ -51,8 +61,9 @@ class RecentLosses(nn.Module):
         forget_rate: float | Float[Tensor, " c"],
         *,
         eligible: Bool[Tensor, " n"],
+        epoch: float,
+        step: int,
         seed: int = 0,
-        step: int = 0,
     ) -> Selection:
         """Remember the batch, and keep its items whose loss is among the ``1 - R`` smallest that are remembered of their class.
 
@@ -64,16 +75,17 @@ class RecentLosses(nn.Module):
             label: class of every item, 0 to ``C - 1``.
             forget_rate: ``R`` in [0, 1), of all classes or of each.
             eligible: the items to choose from; others are neither remembered nor kept.
+            epoch: current epoch.
+            step: counter of the batch, over all epochs.
             seed: seed of the run.
-            step: counter of the batch.
 
         Returns:
             The selection of this process's items: of a batch any share, over many ``1 - R`` of each class.
         """
         (flat, group, there), own = gather_items(losses.detach().float(), label.long(), eligible)
         there = there & flat.isfinite()
-        self._remember(flat, group, there)
-        window = self.losses[group]
+        self._remember(flat, group, there, step)
+        window = torch.where(self._lately(int(epoch), step), self.losses, torch.inf)[group]
         smaller = (window < flat[:, None]).sum(1)
         equal = (window == flat[:, None]).sum(1)
         known = window.isfinite().sum(1)
@@ -86,8 +98,16 @@ class RecentLosses(nn.Module):
         rate = torch.as_tensor(forget_rate, dtype=torch.float64, device=self.losses.device)
         return (1 - rate).expand(len(self.losses))
 
+    def _lately(self, epoch: int, step: int) -> Bool[Tensor, "c m"]:
+        """Which losses are no older than an epoch is long, as far as one has passed."""
+        first = torch.stack([torch.full_like(self.epoch, step), self.begun[0]])
+        self.begun.copy_(torch.where(self.epoch == epoch, self.begun, first))
+        self.epoch.fill_(epoch)
+        earliest = step - (self.begun[0] - self.begun[1])
+        return (self.noted > earliest) | (self.begun[1] < 0)
+
     def _remember(
-        self, losses: Float[Tensor, " n"], label: Int64[Tensor, " n"], there: Bool[Tensor, " n"]
+        self, losses: Float[Tensor, " n"], label: Int64[Tensor, " n"], there: Bool[Tensor, " n"], step: int
     ) -> None:
         """Write each loss over the oldest of its class; of a class with more than ``M`` the last ``M``."""
         classes, size = self.losses.shape
@@ -100,7 +120,7 @@ class RecentLosses(nn.Module):
         written = (group < classes) & (rank >= count[group] - size)
         place = torch.cat([self.place, self.place.new_zeros(1)])
         target = torch.where(written, group * size + (place[group] + rank) % size, classes * size)
-        longer = torch.cat([self.losses.flatten(), self.losses.new_zeros(1)])
-        longer.scatter_(0, target, losses[order])
-        self.losses.copy_(longer[:-1].view(classes, size))
+        for table, new in ((self.losses, losses[order]), (self.noted, torch.full_like(slot, step))):
+            longer = torch.cat([table.flatten(), table.new_zeros(1)]).scatter_(0, target, new)
+            table.copy_(longer[:-1].view(classes, size))
         self.place.copy_((self.place + count[:-1]) % size)
