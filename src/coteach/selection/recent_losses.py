@@ -65,10 +65,10 @@ class RecentLosses(nn.Module):
         step: int,
         seed: int = 0,
     ) -> Selection:
-        """Remember the batch, and keep its items whose loss is among the ``1 - R`` smallest that are remembered of their class.
+        """Remember the batch, and keep its items whose loss is among the smallest that are remembered of their class.
 
-        Which of equal losses belong to them is drawn by a hash of (seed, step, item), so that of a class of equal
-        losses the share is kept as well.
+        Of ``n`` remembered these are ``max(1, floor((1 - R) n + 1e-6))``. Which of equal losses belong to them is drawn by a hash
+        of (seed, step, item), so that of a class of equal losses the share is kept as well.
 
         Args:
             losses: plain losses; one that is no finite number is neither remembered nor kept.
@@ -91,7 +91,9 @@ class RecentLosses(nn.Module):
         known = window.isfinite().sum(1)
         item = torch.arange(len(flat), device=flat.device)
         draw = tie_order(item, seed, step, _DRAW_BITS).double() / (1 << _DRAW_BITS)
-        mask = there & (smaller + draw * equal < self._kept_share(forget_rate)[group] * known)
+        # as many as select_small_loss takes
+        wanted = (self._kept_share(forget_rate)[group] * known + 1e-6).floor().clamp(min=1)
+        mask = there & (smaller + draw * equal < wanted)
         return Selection(mask=mask[own], count=mask.sum(), eligible=there.sum())
 
     def _kept_share(self, forget_rate: float | Float[Tensor, " c"]) -> Float64[Tensor, " c"]:
