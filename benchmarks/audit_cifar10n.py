@@ -25,11 +25,12 @@ from torch import nn
 
 import coteach
 from coteach.data.samples import prepare_cifar10, prepare_cifar10n, prepare_fashion_mnist
-from coteach.fitting import FitResult
 from coteach.labels.class_noise import transition_noise
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.label_method import LabelMethod
+from coteach.methods.peer_ensemble import PeerEnsemble
 from coteach.methods.supervised import Supervised
+from coteach.training.fit_result import FitResult
 from coteach.training.history import read_history
 from lite_features import head, lite_features
 
@@ -90,6 +91,8 @@ def method(name: str, rate: float, epochs: int) -> LabelMethod:
     """The method that trains, told the true noise rate as co-teaching wants it."""
     if name == "supervised":
         return Supervised()
+    if name == "peer_ensemble":
+        return PeerEnsemble()
     options = {"p_start": 1.0, "p_end": 1.0, "lambda_reg": 0.0, "inference": "mean"}
     return CoTeaching(CoTeachingConfig(e_warm=max(1, epochs // 2), forget_end=rate, **options))
 
@@ -104,7 +107,9 @@ def main() -> None:
     """Train, audit, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--noise", default="worse", choices=("aggre", "random1", "worse", "fashion"))
-    parser.add_argument("--method", default="co_teaching", choices=("co_teaching", "supervised"))
+    parser.add_argument(
+        "--method", default="co_teaching", choices=("co_teaching", "peer_ensemble", "supervised")
+    )
     parser.add_argument("--network", default="small", choices=("small", "features"))
     parser.add_argument("--start", type=int, default=0, help="first image")
     parser.add_argument("--images", type=int, default=50000)
@@ -135,7 +140,7 @@ def main() -> None:
         folder = Path(name)
         fit(np.arange(count), folder / "run")
         history = read_history(folder / "run")
-        probs = history["probs"].sum(0) / history["seen"].sum(0)[:, None]
+        probs = history["probs"].sum(0) / history["weight"].sum(0)[:, None]
         found = coteach.audit(str(folder / "run"))
         fold = np.random.default_rng(0).permutation(count) % options.folds
         outside = np.zeros((count, 10))

@@ -69,7 +69,9 @@ def inputs() -> dict[str, Any]:
         "t": torch.randint(0, 6, (200,)),
         "linear": linear,
         "images": torch.rand(4, 3, 32, 32),
-        "cnn": CNN().state_dict(),
+        "cnns": [CNN().state_dict() for _ in range(2)],
+        "small_images": torch.rand(48, 3, 28, 28),
+        "small_labels": torch.randint(0, 10, (48,)),
     }
 
 
@@ -104,10 +106,13 @@ def results(side: str, given: dict[str, Any]) -> dict[str, Tensor]:
         ),
     }
     network = CNN(dropout_rate=0.0)
-    network.load_state_dict(given["cnn"])
+    network.load_state_dict(given["cnns"][0])
     found["CNN, training, without dropout"] = network(given["images"]).detach()
     found["CNN, evaluation, without dropout"] = network.eval()(given["images"]).detach()
     found |= trained(module, given)
+    for dtype in (torch.float32, torch.float64):
+        name = f"train: weights of the CNN after two epochs with class weights, {str(dtype).removeprefix('torch.')}"
+        found[name] = deep(module, CNN, given, dtype)
     return found
 
 
@@ -139,6 +144,22 @@ def trained(module: Any, given: dict[str, Any]) -> dict[str, Tensor]:
         "train: weights after three epochs": torch.cat([model.weight.detach() for model in models]),
         "evaluate": torch.tensor(module.evaluate(batches, *models)),
     }
+
+
+def deep(module: Any, cnn: type[nn.Module], given: dict[str, Any], dtype: torch.dtype) -> Tensor:
+    """Two epochs of two 9-layer networks with Adam and class weights, without dropout: the weights at the end."""
+    images = given["small_images"].to(dtype)
+    batches = Batches(zip(images.split(16), given["small_labels"].split(16), strict=True))
+    batches.dataset = images
+    models = [cnn(dropout_rate=0.0).to(dtype) for _ in range(2)]
+    for model, state in zip(models, given["cnns"], strict=True):
+        model.load_state_dict(state)
+    optimizers = [torch.optim.Adam(model.parameters(), lr=1e-3) for model in models]
+    args = SimpleNamespace(num_iter_per_epoch=3, print_freq=100, epochs=2, batch_size=16)
+    for number in range(2):
+        pairs = [part for pair in zip(models, optimizers, strict=True) for part in pair]
+        module.train(batches, number, *pairs, args, [0.0, 0.3], given["weights"].to(dtype), accuracy)
+    return torch.cat([weight.detach().flatten() for model in models for weight in model.parameters()])
 
 
 class Batches(list[Any]):

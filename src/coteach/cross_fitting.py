@@ -65,6 +65,7 @@ def out_of_fold(
         cause = f"is a {type(data).__name__}"
         raise InputError("dataset", cause, "give (images, labels), or a set of images of this package")
     data.check_classes(options.get("num_classes") or data.num_classes)
+    data.check_files()
 
     on_gpu = options.get("device", "auto") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
 

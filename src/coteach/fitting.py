@@ -4,76 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from warnings import warn
 
-import numpy as np
 import torch
-from jaxtyping import Float32
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from coteach.data.folds import ImageSubset
 from coteach.data.image_arrays import ArrayDataset
+from coteach.data.image_files import ImageFiles
 from coteach.data.image_set import ImageSet
+from coteach.data.other_labels import check_other_labels
+from coteach.data.picture_reader import PictureReader
 from coteach.errors import CoteachWarning, InputError, OptionError
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
+from coteach.training.fit_result import FitResult
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.precheck import refuse_lone_sample, schedule_remark
 from coteach.training.rehearsal import find_misfit
 from coteach.training.run import TrainingRun, train
 from coteach.training.streams import LoaderOptions
 
-_AT_ONCE = 256  # images that are predicted together
 _AFTER_SIGTERM = (
     "a call with an output_dir, which stays, goes on from its last checkpoint when called again with it"
 )
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What training gave.
-
-    Args:
-        method: trained, in evaluation mode.
-        history: name of a figure -> epoch, from 0 -> value: losses, rates, what was selected, and validation.
-        output_dir: folder of the run; None if it was a temporary one.
-    """
-
-    method: LabelMethod
-    history: Mapping[str, Mapping[int, float]]
-    output_dir: Path | None
-
-    @property
-    def networks(self) -> Mapping[str, nn.Module]:
-        """Name -> trained network."""
-        return dict(self.method.networks.items())
-
-    def predict(self, images: Tensor | np.ndarray) -> Float32[np.ndarray, "n c *s"]:
-        """Class probabilities of images as the networks take them.
-
-        Args:
-            images: ``(N, bands, H, W)`` float, scaled as those of the training set.
-
-        Returns:
-            ``(N, C)``, by the method's own rule which networks predict.
-        """
-        device = next(self.method.parameters()).device
-        given = torch.as_tensor(images, dtype=torch.float32)
-        with torch.inference_mode():
-            parts = [
-                self.method.predict(given[start : start + _AT_ONCE].to(device)).float().cpu()
-                for start in range(0, len(given), _AT_ONCE)
-            ]
-        return torch.cat(parts).numpy()
 
 
 def fit(
@@ -107,7 +70,7 @@ def fit(
         val: what is validated on after each epoch, given like ``dataset``; None does not validate.
         epochs: >= 1.
         batch_size: samples a batch, >= 1.
-        lr: learning rate of AdamW, > 0; it falls to 0 along a cosine.
+        lr: learning rate of AdamW (``fused=True``), > 0; it falls to 0 along a cosine.
         optimizer: parameters -> another optimizer, made once a network; its rate is then constant without a scheduler.
         scheduler: optimizer -> a schedule that is stepped after each epoch.
         num_classes: ``C``; None takes that of the data set.
@@ -130,6 +93,7 @@ def fit(
         TrainingError: the folder holds another run, or training cannot go on.
 
     Example:
+        >>> import numpy as np
         >>> from coteach import Supervised, fit
         >>> from coteach.models import SmallMobileNet
         >>> images, labels = np.random.rand(8, 12, 12).astype("float32"), np.arange(8) % 2
@@ -140,8 +104,9 @@ def fit(
     if keep not in ("last", "best") or (keep == "best" and val is None):
         cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
         raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
-    if not (epochs >= 1 and lr > 0):
-        raise OptionError("epochs, lr", f"{epochs} and {lr} must be positive", "give positive numbers")
+    if not (epochs >= 1 and epochs % 1 == 0 and lr > 0):
+        cause = f"{epochs} and {lr} must be positive, and the first one whole"
+        raise OptionError("epochs, lr", cause, "give positive numbers")
     sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val)})
     if scheduler is None and optimizer is None:
         scheduler = partial(CosineAnnealingLR, T_max=epochs)
@@ -150,7 +115,7 @@ def fit(
         run = TrainingRun(
             method=method,
             make_network=model_factory,
-            make_optimizer=optimizer or (lambda parameters: AdamW(parameters, lr=lr)),
+            make_optimizer=optimizer or partial(_adamw, lr=lr),
             datasets=sets,
             num_classes=_count_classes(sets["train"], num_classes),
             output_dir=folder,
@@ -165,7 +130,14 @@ def fit(
         _precheck(run)
         train(run)
         _load(run, checkpoint_path(folder, keep))
-        return FitResult(method, read_log(folder).figures, None if output_dir is None else folder)
+        reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
+        return FitResult(method, read_log(folder).figures, None if output_dir is None else folder, reader)
+
+
+def _adamw(parameters: Iterable[Tensor], *, lr: float) -> AdamW:
+    """In one pass over the weights, where torch has that: several times faster, and the same but for rounding."""
+    weights = list(parameters)
+    return AdamW(weights, lr=lr, fused=all(weight.is_floating_point() for weight in weights))
 
 
 def as_dataset(given: Any) -> Any:
@@ -206,8 +178,11 @@ def _precheck(run: TrainingRun) -> None:
     for dataset in run.datasets.values():
         if isinstance(dataset, ImageSet):
             dataset.check_classes(run.num_classes)
+            dataset.check_files()
+        elif not isinstance(dataset, ImageSubset):
+            check_other_labels(dataset, run.num_classes)
     training = run.datasets["train"]
-    if isinstance(training, ImageSet) and (lone := training.labels.lone_class(run.num_classes)):
+    if isinstance(training, ImageSet) and (lone := training.lone_class(run.num_classes)):
         raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
     with torch.random.fork_rng(devices=[]):
         network = run.make_network()

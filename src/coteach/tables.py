@@ -11,12 +11,13 @@ import difflib
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from coteach.errors import TableError
-from coteach.files import write_text
+from coteach.files import whole_file, write_text
 
 _PATH_SUFFIX = "_path"
 
@@ -180,6 +181,27 @@ def _parsed(file: Path) -> list[tuple[list[str], int]]:
         cause = f"the row that begins in line {begins} cannot be read ({error})"
         raise TableError(str(file), cause, "close its quotes") from error
     return lines
+
+
+@contextmanager
+def table_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Sequence[str]], object]]:
+    """A CSV file to be written row by row; it gets its name when the block ends without an error.
+
+    Args:
+        path: the file; its folder exists. An old one is there until the new one is complete.
+        columns: the header.
+
+    Yields:
+        What to call with the cells of a row.
+    """
+    with (
+        whole_file(path) as partial,
+        # names of files need be no text: one such cell is no reason to lose the others
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer.writerow
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,31 @@ def test_other_data_is_refused(trained, capsys):
     table.write_text("\n".join(table.read_text().splitlines()[:-1]) + "\n")
     assert outcome("audit", "run") == 1
     assert "has 59 images, the history of run has 60" in capsys.readouterr().err
+
+
+def test_rows_in_another_order_are_refused(trained, capsys):
+    """As where images were moved to the class folders that the last audit suggested: as many, but other ones."""
+    table = trained / "train.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    assert outcome("audit", "run") == 1
+    error = capsys.readouterr().err
+    assert re.search(r"of 60 labels \d+ are not those in the history of run: .*59\.png", error)
+    assert "restore the data that the run was trained on, or train again" in error
+    assert not (trained / "run" / "audit").exists()
+
+
+def test_images_that_were_exchanged_are_told(tmp_path, monkeypatch, capsys):
+    write_pictures(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    settings = "trainer: {max_epochs: 1, accelerator: cpu}\ndata_loader: {batch_size: 6}\nseed: 1\n"
+    (tmp_path / "real" / "conf.yaml").write_text(CONFIG + settings)
+    assert outcome("train", "conf.yaml", "--quiet") == 0
+    assert outcome("audit", "run") == 0
+    assert "exchanged" not in capsys.readouterr().err
+    os.utime(tmp_path / "real" / "3.png", (0, 0))
+    assert outcome("audit", "run") == 0
+    assert "names, sizes or times of the images are not those when run was trained" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):

@@ -143,6 +143,10 @@ BAD = {
         {"method": {"name": "soft_label", "normalize_by": "item"}},
         "give 'items' or 'weights'",
     ),
+    "no full batch": (
+        {"data_loader": {"batch_size": 3, "drop_last": True}},
+        "of train there are 2 samples, a batch has 3; lower data_loader.batch_size to 2 or less",
+    ),
     "interval key": (
         {"scheduler": {"_target_": "torch.optim.lr_scheduler.StepLR", "step_size": 1, "intervall": "step"}},
         "did you mean interval?",

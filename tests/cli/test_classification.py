@@ -312,6 +312,56 @@ def test_a_corrupt_jpeg_is_fatal_or_skipped_and_counted(sets, tmp_path, capsys):
     assert (found["images"], found["skipped"]) == (24, [str(bad)])
 
 
+@pytest.mark.filterwarnings("always:.*skipped")
+def test_missing_files_are_fatal_or_skipped_and_counted(sets, tmp_path, capsys):
+    rows = [f"{name}/{index}.png,{code}" for code, name in enumerate(NAMES) for index in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows, "red/8.png,2", "red/9.png,2"]))
+    node = {"_target_": "coteach.ImageTableDataset", "input_csv_path": str(tmp_path / "t.csv")}
+    node["root"] = str(sets / "train")
+    missing = f"line 26: {sets / 'train' / 'red' / '8.png'} does not exist; line 27: "
+    told = f"{tmp_path / 't.csv'}: 2 of 26 images cannot be read ({missing}"
+    for key in ("train_dataset", "val_dataset"):
+        error = refused(tmp_path, capsys, config(sets, tmp_path / "run", **{key: node}))
+        assert f"Error: {key}: {told}" in error
+        assert "correct the paths, or replace or remove the files, or set on_error: skip" in error
+    content = config(sets, tmp_path / "run", train_dataset=node | {"on_error": "skip"}, test_dataset=node)
+    content["trainer"] |= {"max_epochs": 1}
+    assert train(tmp_path, content) == 0
+    error = capsys.readouterr().err
+    assert f"Warning: {told}" in error
+    assert error.count("Warning") == 1
+    assert call("evaluate", tmp_path / "run") == 1
+    assert f"Error: {told}" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "evaluation.json").exists()
+
+
+@pytest.mark.filterwarnings("always:.*skipped")
+def test_missing_files_may_leave_one_class(sets, tmp_path, capsys):
+    rows = [f"blue/{index}.png,0" for index in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["path,label", *rows, "red/9.png,2"]))
+    node = {"_target_": "coteach.ImageTableDataset", "input_csv_path": str(tmp_path / "t.csv")}
+    node |= {"root": str(sets / "train"), "on_error": "skip"}
+    code = train(tmp_path, config(sets, tmp_path / "run", train_dataset=node))
+    assert code == 1
+    assert "Error: train_dataset: its labels hold only class 0; give labels of at" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_full_batch(sets, tmp_path, capsys):
+    content = config(sets, tmp_path / "run", data_loader={"batch_size": 25, "drop_last": True})
+    error = refused(tmp_path, capsys, content)
+    assert (
+        "data_loader.drop_last: true leaves no batch: of train there are 24 samples, a batch has 25" in error
+    )
+    assert "lower data_loader.batch_size to 24 or less, or set it to false" in error
+
+
+def test_an_output_folder_of_a_variable_that_is_not_set(sets, tmp_path, capsys):
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(config(sets, tmp_path / "run")))
+    assert call("train", tmp_path / "conf.yaml", "output_dir=") == 1
+    assert "output_dir: is empty; give the folder of the run" in capsys.readouterr().err
+
+
 def test_a_batch_of_one_that_batch_norm_cannot_learn_from(sets, tmp_path, capsys):
     node = {
         "_target_": "torchvision.models.shufflenet_v2_x0_5",  # its last maps are 1 x 1 pixels

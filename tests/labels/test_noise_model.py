@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from noisy_scores import noisy_scores, pair_flip, symmetric
+from scipy.special import softmax
 from scipy.stats import multivariate_t
 
 import coteach.labels.noise_model
 from coteach.labels.noise_model import _drawn, noise_model
 from coteach.labels.quality import label_quality
+from coteach.labels.quality_em import transition_of
 from coteach.labels.score_clusters import ScoreClusters, find_clusters
 
 UNEQUAL = np.array([[0.9, 0.1, 0.0], [0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])
@@ -51,7 +53,9 @@ def test_the_noise_that_was_put_in_is_found(transition, tolerance):
     shares = [wrong[given == code].mean() for code in range(len(transition))]
     assert np.abs(found.by_class - shares).mean() < 2 * tolerance
     if len(transition) < 33:
-        np.testing.assert_allclose(found.quality.transition, transition, atol=0.1)
+        # the model's own is drawn towards noise that is the same everywhere; what it counts is not
+        counted = found.quality.joint / found.quality.joint.sum(1, keepdims=True)
+        np.testing.assert_allclose(counted, transition, atol=0.1)
 
 
 def test_what_was_learned_of_pair_flips_hides_them_from_the_probabilities_alone():
@@ -82,6 +86,59 @@ def test_few_items_of_a_class_are_as_wrong_as_all():
     found = noise_model(probs[rest], given[rest])
     assert found.by_class[1] == pytest.approx(found.overall)
     assert found.by_class[0] < found.by_class[2] + 0.2
+
+
+@pytest.mark.parametrize("transition", [symmetric(0.0, 10), symmetric(0.2, 10), pair_flip(0.4, 10)])
+def test_of_few_labels_clusters_do_not_follow_the_given_ones(transition):
+    """Fifteen of a class: shapes of their own confirmed the labels, and of 40 % wrong ones 18 were found at this spread."""
+    errors = []
+    for seed in range(2):
+        probs, given, truth = noisy_scores(transition, 150, seed, spread=1.0, unclear=0.2)
+        errors.append(noise_model(probs, given).overall - (given != truth).mean())
+    assert abs(np.mean(errors)) < (0.03 if transition[0][0] > 0.7 else 0.12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_networks_confuse_is_no_noise(seed):
+    """Six of ten classes look like one another by twos; all labels are right. A free choice of the noise explains it, too."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(200) % 10
+    alike = np.eye(10)[truth] + 0.7 * np.eye(10)[truth ^ 1] * (truth < 6)[:, None]
+    probs = softmax(3 * alike + 1.2 * rng.standard_normal((200, 10)), axis=1)
+    free = label_quality(find_clusters(probs, truth).probs(probs), truth, tolerance=1e-5)
+    found = noise_model(probs, truth)
+    assert free.noise_rate > 0.05
+    assert found.overall < 0.02
+
+
+def test_networks_that_tell_the_classes_apart_name_the_labels_that_are_right():
+    probs, given, _ = noisy_scores(symmetric(0.3, 5), 400)
+    assert noise_model(probs, given).agreed > 0.95
+    others = np.random.default_rng(0).permutation(len(given))
+    assert noise_model(probs[others], given).agreed < 0.3  # of other items
+    perfect = noise_model(np.eye(5)[given], given)
+    assert perfect.agreed == pytest.approx(1, abs=0.01)
+
+
+def test_rows_of_two_networks_speak_for_the_labels_once():
+    probs, given, _ = noisy_scores(pair_flip(0.4, 4), 60, spread=1.0, unclear=0.3)
+    twice = np.concatenate([probs, probs]), np.tile(given, 2)
+    once, both = noise_model(probs, given), noise_model(*twice, copies=2)
+    np.testing.assert_allclose(both.p_right(probs, given), once.p_right(probs, given), atol=0.01)
+    shape = find_clusters(probs, given).root
+    np.testing.assert_allclose(find_clusters(*twice, copies=2).root, shape, atol=1e-6)
+    assert np.abs(find_clusters(*twice).root - shape).max() > 0.05
+
+
+def test_noise_that_is_the_same_everywhere_has_items_in_its_favour():
+    """By hand: 10 items of three classes, 8 of them right; 5 more of each class, 4 of them right, half one a wrong class."""
+    posterior = np.eye(3)[[0] * 4 + [1] * 3 + [2] * 3]
+    given = np.array([0, 0, 0, 1, 1, 1, 0, 2, 2, 2])
+    counts = np.array([[7, 1.5, 0.5], [1.5, 6, 0.5], [0.5, 0.5, 7]])
+    # and a hundredth of an average class as everywhere, 0.7 of it right
+    counts += 0.1 / 3 * np.array([[0.7, 0.15, 0.15], [0.15, 0.7, 0.15], [0.15, 0.15, 0.7]])
+    found = transition_of(posterior, given, alike=5.0)
+    np.testing.assert_allclose(found, counts / counts.sum(1, keepdims=True))
 
 
 @pytest.mark.parametrize("probs", [np.full((40, 3), 1 / 3), np.eye(3)[np.arange(40) % 3]])

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from coteach import audit
+from coteach.errors import InputError
 from coteach.labels.quality import label_quality
-from coteach.labels.readings import judge_labels, probs_by_loss
+from coteach.labels.readings import alike_for, judge_labels, probs_by_loss
 
 
 def test_the_label_has_the_geometric_mean_and_the_others_share_the_rest():
@@ -93,3 +95,38 @@ def test_an_item_that_one_reading_does_not_know_is_unknown():
     assert found.suggested[7] == -1
     assert 7 not in found.ranked()
     assert np.isfinite(np.delete(found.p_wrong, 7)).all()
+
+
+def test_what_speaks_for_noise_that_is_the_same_everywhere():
+    """The largest of scaled rows are 0.25 and 0.45, in the mean 0.35: 0.15 of 2 items of 4 classes."""
+    probs = np.array([[0.25] * 4, [0.9, 0.5, 0.4, 0.2], [1, 0, 0, 0], [np.nan] * 4, [0] * 4])
+    labels = np.array([0, 1, -1, 2, 3])
+    assert alike_for(probs, labels) == pytest.approx(0.15 * 2 / 4)
+    labels[2] = 0  # (0.25 + 0.45 + 1) / 3 is above one half
+    assert alike_for(probs, labels) == 0
+    assert alike_for(probs[3:], labels[3:]) == 0
+
+
+def learned_little(seed):
+    """Probabilities by networks that take most classes for their neighbour and are never sure; of 30 % wrong labels each other class
+    is as likely."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 8, 1500)
+    labels = np.where(rng.random(1500) < 0.3, (truth + rng.integers(1, 8, 1500)) % 8, truth)
+    taken = np.where(truth % 2 == 0, truth + (rng.random(1500) < 0.6), truth)
+    scores = 0.8 * np.eye(8)[taken] + 0.4 * np.eye(8)[truth] + rng.normal(0, 0.5, (1500, 8))
+    probs = np.exp(scores)
+    return probs / probs.sum(1, keepdims=True), labels, labels != truth
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_weak_networks_confuse_is_not_taken_for_noise(seed):
+    probs, labels, wrong = learned_little(seed)
+    assert probs.max(1).mean() < 0.4
+    free, judged = label_quality(probs, labels), judge_labels([probs], labels)
+    assert average_precision(judged.p_wrong, wrong) > average_precision(free.p_wrong, wrong) + 0.01
+
+
+def test_a_single_class_is_refused_by_name():
+    with pytest.raises(InputError, match="1 column"):
+        audit(np.ones((3, 1)), np.zeros(3, int))

@@ -106,6 +106,7 @@ def test_a_given_forget_rate_refuses_the_largest_losses_of_each_class():
         assert not method.kept[:, 40].any()  # without a label
 
 
+@pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
 def test_labels_held_out_are_never_learned_and_the_noise_they_show_decides():
     """Two in five labels of class 0 name class 1; of all images of a class the averages say what its labels say."""
     probs, given, truth = noisy_scores([[0.6, 0.4], [0.1, 0.9]], count=800)
@@ -154,6 +155,7 @@ def test_the_averages_predict_together_or_the_networks_without_them():
     assert not [name for name in method.networks if name.endswith("mean")]
 
 
+@pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
 @pytest.mark.parametrize(
     "without",
     [

@@ -23,7 +23,7 @@ def toy_history():
     loss = np.where(label >= 0, -np.log(right[np.arange(20), label]), 0)
     return {
         "networks": np.array(["a", "b"]),
-        "seen": np.full((2, 20), 4),
+        "weight": np.full((2, 20), 4.0, np.float32),
         "probs": np.stack([4 * right, 4 * right]).astype(np.float32),
         "loss": 4 * np.stack([0.5 * loss, 1.5 * loss]).astype(np.float32),
         "margin": np.stack([np.arange(20), -np.arange(20)]).astype(np.float32),
@@ -60,7 +60,7 @@ def test_the_table_holds_means_over_epochs_and_networks(tmp_path):
 
 def test_an_item_that_no_network_saw_has_no_figures():
     history = toy_history()
-    history["seen"][:, 5] = history["probs"][:, 5] = 0
+    history["weight"][:, 5] = history["probs"][:, 5] = 0
     history["compared"][5] = 0
     found = audit_history(history)
     assert np.isnan([found.p_wrong[5], found.loss[5], found.agreement[5]]).all()

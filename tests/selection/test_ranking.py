@@ -60,6 +60,22 @@ def test_takes_what_sorted_lists_take(implementation):
     check()
 
 
+def test_of_one_group_too(implementation):
+    @given(rows, st.floats(0, 1), st.integers(0, 2), st.integers(0, 3))
+    @settings(max_examples=150)
+    def check(pairs, share, minimum, step):
+        values, slots = (
+            [value for value, _ in pairs],
+            [slot // 4 for _, slot in pairs],
+        )  # group 1 takes no part
+        mask, quota, _ = implementation(values, slots, [share], 1e-6, minimum, 5, step)
+        expected = plain(values, slots, [share], 1e-6, minimum, 5, step)
+        assert set(mask.nonzero()[:, 0].tolist()) == expected
+        assert quota.tolist() == [len(expected)]
+
+    check()
+
+
 @pytest.mark.parametrize(
     "kind", ["uniform", "equal", "few values", "huge range", "negative", "one group empty"]
 )

@@ -103,7 +103,7 @@ def test_it_is_the_run_that_a_configuration_describes(tmp_path):
         "method": {"name": "supervised"},
         "num_classes": 2,
         "model": {"_target_": "coteach.models.SmallMobileNet"},
-        "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.02},
+        "optimizer": {"_target_": "torch.optim.AdamW", "lr": 0.02, "fused": True},
         "scheduler": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR", "T_max": 2},
         "train_dataset": {"_target_": "coteach.ArrayDataset", "images": str(tmp_path / "set.npz")},
         "data_loader": {"batch_size": 8},
@@ -185,6 +185,12 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
         ),
         ((IMAGES, 0 * LABELS - 1), {}, InputError, "its labels hold no class at all"),
         (
+            TensorDataset(torch.zeros(4, 1, 6, 6), torch.tensor([1, 2, 1, 2])),
+            {"num_classes": 2},
+            InputError,
+            "TensorDataset, item 1: its label 2 is not one of 0 to 1",
+        ),
+        (
             TensorDataset(torch.zeros(3, 1, 6, 6), torch.zeros(3)),
             {},
             OptionError,
@@ -195,6 +201,13 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_what_does_not_fit_is_said_before_anything_is_written(tmp_path, dataset, changes, error, message):
     with pytest.raises(error, match=re.escape(message)):
         quick(dataset, output_dir=tmp_path / "run", **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_epochs_are_whole(tmp_path, unchecked):
+    message = "epochs, lr: 2.5 and 0.02 must be positive, and the first one whole"
+    with pytest.raises(OptionError, match=re.escape(message)):
+        quick(epochs=2.5, output_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from toys import ToyMaps, toy_run
 
 from coteach.errors import ConfigError, TrainingError
-from coteach.training.history import HISTORY_FILE, LabelHistory, read_history
+from coteach.training.history import HISTORY_FILE, HistoryRecording, LabelHistory, read_history
 from coteach.training.run import train
 from coteach.types import Batch
 
@@ -56,11 +56,12 @@ def image_run(folder, method="co_teaching", dies_after=None, **options):
     )
 
 
-def test_sums_are_those_of_a_plain_loop():
+@pytest.mark.parametrize("rising", [False, True])
+def test_sums_are_those_of_a_plain_loop(rising):
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0, 2, -1, 1, 1])
-    history = LabelHistory(("a", "b"), 5, 3)
-    kept = {name: np.zeros((2, 5)) for name in ("seen", "loss", "margin", "forgotten")}
+    history = LabelHistory(("a", "b"), 5, 3, rising=rising)
+    kept = {name: np.zeros((2, 5)) for name in ("seen", "weight", "loss", "margin", "forgotten")}
     probs, agreed = np.zeros((2, 5, 3)), np.zeros(5)
     last = {}
     for epoch in range(6):
@@ -73,11 +74,14 @@ def test_sums_are_those_of_a_plain_loop():
                 for i, row in zip(ids.tolist(), scores.tolist(), strict=True):
                     total = sum(map(math.exp, row))
                     choice, label = row.index(max(row)), int(labels[i])
+                    weight = (1, 2, 3, 4, 5, 6)[epoch] if rising else 1
                     kept["seen"][k, i] += 1
-                    probs[k, i] += [math.exp(s) / total for s in row]
+                    kept["weight"][k, i] += weight
+                    probs[k, i] += [weight * math.exp(s) / total for s in row]
                     if label >= 0:
-                        kept["loss"][k, i] -= math.log(math.exp(row[label]) / total)
-                        kept["margin"][k, i] += row[label] - max(s for c, s in enumerate(row) if c != label)
+                        kept["loss"][k, i] -= weight * math.log(math.exp(row[label]) / total)
+                        other = max(s for c, s in enumerate(row) if c != label)
+                        kept["margin"][k, i] += weight * (row[label] - other)
                         kept["forgotten"][k, i] += last.get((k, i)) == label != choice
                     last[k, i] = said[k, i] = choice
         agreed += [said[0, i] == said[1, i] for i in range(5)]
@@ -132,6 +136,8 @@ def test_every_method_of_images_is_recorded(tmp_path, method):
     found = read_history(tmp_path)
     assert found["networks"].tolist() == list(run.method.trained)
     assert (found["seen"] == 3).all()
+    # the averages of peer_ensemble know most at the end
+    assert (found["weight"] == (1 + 2 + 3 if method == "peer_ensemble" else 3)).all()
     assert run.method.recorder is None
 
 
@@ -148,6 +154,34 @@ def test_mixed_images_are_not_what_is_recorded(tmp_path):
 
     run.method.losses({"train": batch}, Step(epoch=0, index=0, seed=1))
     torch.testing.assert_close(seen[0][1].log_softmax(1), expected)
+
+
+def test_a_history_of_before_there_were_weights_is_read(tmp_path):
+    train(image_run(tmp_path))
+    whole = read_history(tmp_path)
+    old = {name: value for name, value in whole.items() if name != "weight"}
+    np.savez(tmp_path / HISTORY_FILE, **old)
+    found = read_history(tmp_path)
+    np.testing.assert_array_equal(found["weight"], old["seen"])
+    assert found.keys() == whole.keys()
+    (tmp_path / HISTORY_FILE).unlink()
+    assert read_history(tmp_path)["weight"].tolist() == [[3] * 10] * 2
+
+
+def test_a_run_of_before_there_were_weights_goes_on(tmp_path):
+    """Two epochs of weight 1 each, and then a third of weight 3, as recorded by averages."""
+    run = image_run(tmp_path, "peer_ensemble")
+    recording = HistoryRecording(run.method, run.task, wanted=True, file=tmp_path / HISTORY_FILE)
+    batch = Batch(ids=torch.arange(2), views=(None,), targets=(torch.tensor([0, 1]),))
+    for epoch in range(2):
+        recording.history.see("a", batch, torch.zeros(2, 2), epoch)
+    old = recording.state_dict()
+    old["values"]["probs"] = torch.full((2, 10, 2), 1.0)
+    del old["values"]["weight"]
+    recording.load_state_dict(old)
+    recording.history.see("a", batch, torch.tensor([[0.0, -99.0], [0.0, -99.0]]), 2)
+    assert recording.history.values["weight"][0].tolist() == [2 + 3] * 2 + [0] * 8
+    torch.testing.assert_close(recording.history.values["probs"][0, :2], torch.tensor([[4.0, 1.0]] * 2))
 
 
 def test_maps_of_pixels_leave_no_history(tmp_path):

@@ -7,8 +7,10 @@ from torch import nn
 
 import coteach
 from coteach import ArrayDataset, Supervised, fit, out_of_fold
-from coteach.errors import InputError, OptionError, TrainingError
-from coteach.training.out_of_fold import FILE
+from coteach.errors import ConfigError, InputError, OptionError, TrainingError
+from coteach.training.out_of_fold import FILE, check_like, predict_out_of_fold
+from coteach.training.run import TrainingRun
+from coteach.training.streams import LoaderOptions
 
 
 class Memory(nn.Module):
@@ -55,6 +57,33 @@ def test_images_are_put_back_where_they_were():
     )
     assert (found.probs.argmax(1) == LABELS).all()
     assert set(coteach.audit(found.probs, found.labels).ranked()[:2].tolist()) == {3, 8}
+
+
+def test_folds_whose_batches_cannot_be_learned_from(tmp_path):
+    """Of 40 images a fold of 10 leaves 30, which is one more than a batch: no fold is trained, and nothing written."""
+    images, labels = np.zeros((40, 6, 6), np.uint8), LABELS
+
+    def refused(**loader):
+        run = TrainingRun(
+            method=Supervised(),
+            make_network=lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 2), nn.BatchNorm1d(2)),
+            make_optimizer=torch.optim.Adam,
+            datasets={"train": (data := ArrayDataset(images, labels))},
+            num_classes=2,
+            output_dir=tmp_path,
+            loader=LoaderOptions(**loader),
+        )
+        with pytest.raises(ConfigError) as error:
+            predict_out_of_fold(
+                data, 4, lambda *_: pytest.fail("trains"), seed=0, folder=tmp_path, check=check_like(run)
+            )
+        assert not list(tmp_path.iterdir())
+        return str(error.value)
+
+    assert "data_loader.batch_size: 29 leaves one of 30 samples over: BatchNorm cannot" in refused(
+        batch_size=29
+    )
+    assert "of train there are 30 samples, a batch has 31" in refused(batch_size=31, drop_last=True)
 
 
 def test_an_interrupted_one_goes_on_and_ends_the_same(tmp_path):

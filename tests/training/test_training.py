@@ -3,16 +3,19 @@
 import copy
 import csv
 import json
+from functools import partial
 
 import pytest
 import torch
+from toy_images import ToyImages, image_network
 from toys import ToyMaps, adam, toy_network, toy_run
 
 from coteach.errors import ConfigError, TrainingError
+from coteach.methods.base import Stream
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import train
-from coteach.training.streams import LoaderOptions
+from coteach.training.streams import LoaderOptions, make_loader, refuse_no_batch
 
 
 def weights(folder, name="last"):
@@ -299,8 +302,54 @@ def test_a_run_goes_on_only_from_a_whole_checkpoint(tmp_path):
 
 
 def test_no_full_batch_is_no_training(tmp_path):
-    with pytest.raises(ConfigError, match="drop_last"):
+    """Known, and said, before there is anything in the folder."""
+    message = (
+        r"data_loader\.drop_last: true leaves no batch: of train there are 12 samples, a batch has 100; "
+        r"lower data_loader\.batch_size to 12 or less, or set it to false"
+    )
+    with pytest.raises(ConfigError, match=message):
         train(toy_run(tmp_path, loader=LoaderOptions(batch_size=100, drop_last=True)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_selection_with_no_full_batch_is_taken_whole(tmp_path):
+    """Which images DivideMix takes for wrong is known in training only; they may be fewer than a batch has."""
+    options = LoaderOptions(batch_size=5, drop_last=True)
+    sizes = {}
+    for ids in ((3, 1, 4), (0, 1, 2, 3, 4, 5, 6)):
+        loader = make_loader(ToyMaps(), Stream(ids=ids), options, seed=1)
+        sizes[len(ids)] = [sorted(batch.ids.tolist()) for batch in loader]
+    assert sizes[3] == [[1, 3, 4]]
+    assert [len(ids) for ids in sizes[7]] == [5]
+    changes = {
+        "make_network": image_network,
+        "datasets": {"train": ToyImages(12, wrong=(1,))},
+        "method_options": {"warm_epochs": 4, "threshold": 0.1, "lambda_u": 1.0},
+        "options": {"max_epochs": 6, "log_images": 0},
+        "loader": LoaderOptions(batch_size=6, drop_last=True),
+        "make_optimizer": partial(torch.optim.Adam, lr=0.02),
+    }
+    train(toy_run(tmp_path, "divide_mix", **changes))
+    kept = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]["method.kept"]
+    assert 0 < (~kept).sum(1).min() < 6
+
+
+def test_which_streams_have_no_full_batch():
+    def check(size, processes=1, **stream):
+        options = LoaderOptions(batch_size=size, drop_last=True)
+        refuse_no_batch((Stream(**stream),), {"train": ToyMaps()}, options, world_size=processes)
+
+    check(12)
+    check(6, 2)
+    check(100, shuffle=False)  # seen whole
+    check(100, ids=[1, 2])  # known when it is drawn
+    check(100, batch_size=3)
+    with pytest.raises(
+        ConfigError, match=r"12 samples, 6 in each of 2 processes, a batch has 7; lower .* to 6 or"
+    ):
+        check(7, 2)
+    with pytest.raises(ConfigError, match=r"a batch has 13; lower the method's batch to 12 or less"):
+        check(1, batch_size=13)
 
 
 def test_the_validation_loss_is_the_mean_over_labelled_items(tmp_path):

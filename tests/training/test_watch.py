@@ -89,3 +89,22 @@ def test_a_run_logs_the_disagreement_of_two_networks_only(tmp_path):
         next(tmp_path.joinpath(n).rglob("metrics.csv")).read_text().splitlines()[0] for n in ("two", "one")
     ]
     assert ["val/disagreement" in line for line in header] == [True, False]
+
+
+@pytest.mark.parametrize("inference", ["a", "mean"])
+def test_networks_are_computed_once_for_prediction_and_watch(inference):
+    method, batch = method_with(0.7), make_batch()
+    method.inference = inference
+    expected, alone = method.predict(batch.inputs), NetworkWatch(method)
+    alone.look(batch, 0)
+    calls = []
+    for name in method.trained:
+        method.networks[name].register_forward_hook(lambda *_, name=name: calls.append(name))
+    watch = NetworkWatch(method)
+    prediction = watch.predicted(method, batch, 0)
+    watch.look(batch, 0, prediction)
+    assert calls == ["a", "b"]
+    assert torch.equal(prediction, expected)
+    assert watch.conclude(lambda value: value) == alone.conclude(lambda value: value)
+    watch.predicted(method, batch, 8)  # is not looked at
+    assert calls[2:] == list(method.predicting)

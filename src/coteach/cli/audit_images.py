@@ -48,11 +48,11 @@ def audit_images(
     found = audit(run_dir)
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
-    _check_same(dataset, found, run_dir)
+    names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
+    _check_same(dataset, found, run_dir, names)
     if folds is not None:
         outside = _out_of_fold(config, resolver, folds, folder)
         found = audit(run_dir, out_of_fold=outside.probs)
-    names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
     found.write(folder / _TABLE, names, paths)
@@ -72,7 +72,7 @@ def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder
     """Train what is not trained yet, in ``folder/{folds}_folds``."""
     from coteach.cli.devices import device_named
     from coteach.cli.runs import build_run
-    from coteach.training.out_of_fold import predict_out_of_fold, train_like
+    from coteach.training.out_of_fold import check_like, predict_out_of_fold, train_like
 
     run = build_run(config, resolver, progress=shows_progress())
     train_fold = train_like(run, device_named("auto"))
@@ -83,6 +83,7 @@ def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder
         seed=run.seed,
         folder=folder,
         begin=lambda fold: detail(f"fold {fold + 1} of {folds}"),
+        check=check_like(run),
     )
 
 
@@ -118,15 +119,36 @@ def _write_page(
     write_text(folder / _PAGE, render_audit(page))
 
 
-def _check_same(dataset: Any, found: LabelAudit, run_dir: Path) -> None:
+def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]) -> None:
     """Refuse to show other images than those the history is of.
 
     Raises:
         InputError: the training set has become another one.
     """
+    from coteach.data.image_set import ImageSet
+    from coteach.training.state import read_state
+
+    remedy = "restore the data that the run was trained on, or train again"
     if len(dataset) != len(found.given):
         cause = f"has {len(dataset)} images, the history of {run_dir} has {len(found.given)}"
-        raise InputError("train_dataset", cause, "restore the data that the run was trained on")
+        raise InputError("train_dataset", cause, remedy)
+    if not isinstance(dataset, ImageSet):
+        return
+    labels = dataset.labels.hard()
+    other = (labels >= 0) & (found.given >= 0) & (labels != found.given)
+    if other.any():
+        first = int(other.argmax())
+        cause = (
+            f"of {len(labels)} labels {other.sum()} are not those in the history of {run_dir}: {dataset.place(first)} is "
+            f"{names[labels[first]]!r}, there image {first} is {names[found.given[first]]!r}"
+        )
+        raise InputError("train_dataset", cause, remedy)
+    trained_on = read_state(run_dir).get("identity", {}).get("train_dataset", {}).get("content")
+    if trained_on not in (None, dataset.fingerprint()):
+        warn(
+            f"train_dataset: names, sizes or times of the images are not those when {run_dir} was trained; if images "
+            "were exchanged, the audit names wrong ones"
+        )
 
 
 def _gallery(dataset: Any, found: LabelAudit, top: int, paths: dict[int, str]) -> list[Suspect]:

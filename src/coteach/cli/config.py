@@ -65,6 +65,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise ConfigError("num_classes", f"{self.num_classes} is below 1", "give the number of classes")
+        if not self.output_dir.strip():  # of a shell's variable that is not set
+            raise ConfigError("output_dir", "is empty", "give the folder of the run; . is this one")
         for key in ("class_names", "class_colors"):
             values = getattr(self, key)
             if values is not None and len(values) != self.num_classes:

@@ -8,7 +8,7 @@ from typing import Any
 
 from coteach.cli.image_sets import check_names
 from coteach.data.image_set import ImageSet
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, InputError
 from coteach.report.metrics import Accuracy, confusion_matrix, top_k_accuracy
 from coteach.training.image_inference import predict_images
 from coteach.training.rehearsal import find_misfit
@@ -54,12 +54,15 @@ def measure_images(
 
     Raises:
         ConfigError: the method was trained on other images or classes.
-        InputError: no image has a label, or a label is none of the classes.
+        InputError: no image has a label, a label is none of the classes, or files are missing.
         OptionError: there are not as many classes as ``top_k`` says.
     """
     classes: int = method.num_classes
     check_names(dataset, class_names, "the data set")
     dataset.check_classes(classes)
+    dataset.check_files()
+    if not (dataset.labels.hard() >= 0).any():
+        raise InputError(dataset.place(0), "neither it nor any other image has a label", "give labels")
     sample = dataset.plain(0)["image"][None].to(next(method.parameters()).device)
     found = find_misfit(method.predict, sample, classes, ())
     if found is not None:

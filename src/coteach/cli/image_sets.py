@@ -12,7 +12,7 @@ from coteach.errors import ConfigError, InputError
 
 
 def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
-    """Refuse labels outside the classes, and a training set of one class.
+    """Refuse labels outside the classes, files that are missing, and a training set of one class.
 
     Args:
         dataset: of the configuration.
@@ -29,9 +29,10 @@ def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
         raise ConfigError(key, cause, "make them agree")
     try:
         dataset.check_classes(count)
+        dataset.check_files()
     except InputError as error:
         raise ConfigError(key, f"{error.thing}: {error.cause}", error.remedy) from error
-    if key == "train_dataset" and (lone := dataset.labels.lone_class(count)):
+    if key == "train_dataset" and (lone := dataset.lone_class(count)):
         raise ConfigError(key, f"its labels hold {lone}", "give labels of at least two classes")
 
 

@@ -34,7 +34,7 @@ _COMMANDS = {
     "evaluate": ("evaluate", "evaluate", "Accuracy of a trained run against a reference."),
     "export": ("export", "export", "A trained model as an ONNX or torch.export file."),
     "generate-training-csv": ("split", "generate", "Manifest -> train, val and test CSV."),
-    "predict": ("predict", "predict", "Class maps of whole scenes, or boxes of images, by a trained run."),
+    "predict": ("predict", "predict", "Maps of scenes, classes or boxes of images, by a trained run."),
     "report": ("report", "report", "One HTML page that shows and compares runs."),
     "split-coco": ("split_coco", "split_coco", "COCO file -> a labelled share and the rest, several draws."),
     "train": ("train", "train", "Train a model from a YAML configuration."),

@@ -16,10 +16,13 @@ _EPILOG = """\b
 Examples:
   coteach predict runs/a scenes/ --output-dir maps --disagreement
   coteach predict runs/boxes test.json --image-dir images --output-dir found --pictures
+  coteach predict runs/classes photos/ --output-dir classes
 
-Run again after an interruption, it goes on where it was.
+Run again after an interruption, it goes on where it was; the table of whole images is made anew.
 """
-_OF_MAPS = ("window", "overlap", "tta", "disagreement")
+_IMAGES_AT_ONCE = 64
+_OF_WINDOWS = ("window", "overlap", "tta")
+_OF_MAPS = (*_OF_WINDOWS, "disagreement")
 _OF_BOXES = ("score", "pictures", "picture_score", "image_dir")
 
 
@@ -67,7 +70,9 @@ _OF_BOXES = ("score", "pictures", "picture_score", "image_dir")
     type=click.Path(path_type=Path),
     help="Boxes: folder of the images of a COCO file.  [default: the folder of the file]",
 )
-@shared.image_key("Column of the images, where SCENES are CSVs.")
+@shared.image_key(
+    "Column of the images, where SCENES are CSVs; of images to classify path if it is not given."
+)
 @shared.device
 @shared.allow_target
 def predict(
@@ -89,7 +94,7 @@ def predict(
     disagreement: bool,
     pictures: bool,
 ) -> None:
-    """Class maps of whole SCENES, or boxes of images, by the run in RUN_DIR.
+    """Class maps of whole SCENES, boxes in images, or classes of images, by the run in RUN_DIR.
 
     SCENES are rasters of any size, folders of rasters, or CSV files with the column image_path and, if the maps are
     to have other names than the images, tile_id.
@@ -101,11 +106,16 @@ def predict(
     A run of detection finds boxes in pictures, folders and CSV files, or in the images of a COCO file (.json), whose
     image and category ids it keeps: detections.json holds them as COCO's results, images.csv and categories.csv say what
     the ids mean, pictures/ shows them. Without a COCO file the id of an image is its file name.
+
+    A run whose images have one label each classifies pictures, those of folders and their folders, or of CSV files with
+    the column path: predictions.csv has a row an image, with its class, the probabilities of all classes and, of methods
+    with two networks, how far these are apart. If an image fails, the others are still classified.
     """
     from coteach.cli.devices import device_named
     from coteach.cli.predict_boxes import predict_boxes
     from coteach.cli.predict_maps import predict_maps
-    from coteach.cli.runs import config_of, finds_boxes
+    from coteach.cli.runs import classifies_images, config_of, finds_boxes
+    from coteach.cli.targets import TargetResolver
     from coteach.training.box_options import BoxOptions
     from coteach.training.checkpoints import checkpoint_path
     from coteach.training.scenes import SceneOptions
@@ -124,6 +134,25 @@ def predict(
             device=device_named(device),
             image_dir=image_dir,
             image_key=image_key,
+            allow_target=allow_target,
+        )
+        return
+    if classifies_images(config, TargetResolver(allow_target)):
+        from coteach.cli.predict_images import predict_images
+
+        refuse_given(_OF_WINDOWS, "is for maps; this run classifies whole images")
+        refuse_given(_OF_BOXES, "is for runs of detection; this one classifies whole images")
+        refuse_given(
+            ("disagreement",), "is for maps; of whole images it is told wherever there are two networks"
+        )
+        predict_images(
+            config,
+            checkpoint_path(run_dir, checkpoint),
+            scenes,
+            output_dir,
+            batch_size=batch_size if is_given("batch_size") else _IMAGES_AT_ONCE,
+            device=device_named(device),
+            path_key=image_key if is_given("image_key") else "path",
             allow_target=allow_target,
         )
         return
@@ -153,7 +182,11 @@ def refuse_given(names: Sequence[str], cause: str) -> None:
     Raises:
         OptionError: one was given.
     """
-    context = click.get_current_context()
     for name in names:
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+        if is_given(name):
             raise OptionError(f"--{name.replace('_', '-')}", cause, "leave it out")
+
+
+def is_given(name: str) -> bool:
+    """Whether a parameter of the running command was given, and is not just its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE

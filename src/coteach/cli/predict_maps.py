@@ -71,6 +71,7 @@ def scene_job(
     from coteach.cli.legends import legend_of, trained_on
     from coteach.cli.runs import config_of, load_trained
     from coteach.cli.targets import TargetResolver
+    from coteach.cli.transforms import transforms_of
     from coteach.rasters.fingerprint import stamps
     from coteach.training.checkpoints import checkpoint_path
     from coteach.training.scene_job import SceneJob
@@ -79,10 +80,6 @@ def scene_job(
     weights = checkpoint_path(run_dir, checkpoint)
     resolver = TargetResolver(allow_target)
     node = config.train_dataset
-    transforms = [
-        resolver.build(one, "transform", f"train_dataset.augmentation_list[{i}]")
-        for i, one in enumerate(node.get("augmentation_list") or ())
-    ]
     shown = {key: node.get(key) for key in ("image_scale", "augmentation_list")}
     return SceneJob(
         method=load_trained(config, resolver, weights).to(device),
@@ -90,7 +87,7 @@ def scene_job(
         output_dir=output_dir,
         options=options,
         image_scale=node.get("image_scale"),
-        augmentation_list=transforms,
+        augmentation_list=transforms_of(config, resolver),
         made_by={
             "checkpoint": stamps([weights.resolve()]),
             "method": config.method,

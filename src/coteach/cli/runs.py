@@ -102,6 +102,12 @@ def finds_boxes(config: RunConfig) -> bool:
     return method is not None and issubclass(method, DetectionMethod)
 
 
+def classifies_images(config: RunConfig, resolver: TargetResolver) -> bool:
+    """Whether a run is one of classification: its labels are one an image."""
+    target = resolver.resolve(str(config.train_dataset.get("_target_")), "dataset", "train_dataset")
+    return isinstance(target, type) and issubclass(target, ImageSet)
+
+
 def load_trained(config: RunConfig, resolver: TargetResolver, checkpoint: Path) -> Method:
     """The method of a run with the weights of a checkpoint, ready to predict.
 

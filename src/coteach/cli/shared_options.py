@@ -22,7 +22,7 @@ batch_size = click.option(
     type=int,
     default=4,
     show_default=True,
-    help="Windows, or images with boxes, predicted at once.",
+    help="Windows, or images with boxes, predicted at once; images to classify are 64 if it is not given.",
 )
 device = click.option(
     "--device", default="auto", show_default=True, help="cpu, cuda, cuda:1; auto: cuda if there is one."

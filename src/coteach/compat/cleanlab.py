@@ -21,6 +21,7 @@ from coteach.compat.cleanlab_plans import (
     initialize_lr_scheduler,
     of_epoch,
 )
+from coteach.data.worker_memory import freed_memory_kept
 from coteach.errors import InputError, OptionError
 from coteach.losses.soft_cross_entropy import masked_mean
 from coteach.selection.small_loss import select_small_loss
@@ -141,20 +142,21 @@ def train(
     total: list[Any] = [0, 0]
     batches = len(train_loader)
     learned = 0
-    for i, (images, given) in enumerate(train_loader):
-        if i + 1 == batches and len(given) < MINIMUM_BATCH_SIZE:
-            break
-        inputs, labels = images.to(device), given.to(device).long()
-        scores = model1(inputs), model2(inputs)
-        topk = (1, min(5, scores[0].shape[1]))
-        values = [accuracy(own.detach(), labels, topk=topk)[0] for own in scores]
-        total = [before + value for before, value in zip(total, values, strict=True)]
-        learned += 1
-        losses = loss_coteaching(*scores, labels, forget_rate, class_weights)
-        _step(optimizer1, optimizer2, losses)
-        if (i + 1) % args.print_freq == 0:
-            figures = [float(figure) for figure in (*values, *(loss.detach() for loss in losses))]
-            print(_line(epoch, args.epochs, i, batches, figures))  # noqa: T201 -- what print_freq asks for
+    with freed_memory_kept(wanted=device.type == "cpu"):
+        for i, (images, given) in enumerate(train_loader):
+            if i + 1 == batches and len(given) < MINIMUM_BATCH_SIZE:
+                break
+            inputs, labels = images.to(device), given.to(device).long()
+            scores = model1(inputs), model2(inputs)
+            topk = (1, min(5, scores[0].shape[1]))
+            values = [accuracy(own.detach(), labels, topk=topk)[0] for own in scores]
+            total = [before + value for before, value in zip(total, values, strict=True)]
+            learned += 1
+            losses = loss_coteaching(*scores, labels, forget_rate, class_weights)
+            _step(optimizer1, optimizer2, losses)
+            if (i + 1) % args.print_freq == 0:
+                figures = [float(figure) for figure in (*values, *(loss.detach() for loss in losses))]
+                print(_line(epoch, args.epochs, i, batches, figures))  # noqa: T201 -- what print_freq asks for
     if not learned:
         cause = f"no batch, or only one of fewer than {MINIMUM_BATCH_SIZE} items"
         raise InputError("train_loader", cause, "give more items")
@@ -201,10 +203,11 @@ def evaluate(
     devices = [next(model.parameters()).device for model in models]
     right: list[Any] = [0, 0]
     total = 0
-    for images, labels in test_loader:
-        total += len(labels)
-        for which, (model, device) in enumerate(zip(models, devices, strict=True)):
-            right[which] = right[which] + (model(images.to(device)).argmax(1) == labels.to(device)).sum()
+    with freed_memory_kept(wanted=devices[0].type == "cpu"):
+        for images, labels in test_loader:
+            total += len(labels)
+            for which, (model, device) in enumerate(zip(models, devices, strict=True)):
+                right[which] = right[which] + (model(images.to(device)).argmax(1) == labels.to(device)).sum()
     if total == 0:
         raise InputError("test_loader", "gave no items", "give at least one batch")
     return 100 * int(right[0]) / total, 100 * int(right[1]) / total

@@ -65,6 +65,13 @@ class JointAugmentation:
         """Apply only the ``Normalize`` that every image goes through."""
         return _apply(self._fixed, sample)
 
+    def normalized(self, image: Float32[np.ndarray, "bands h w"]) -> Float32[np.ndarray, "bands h w"]:
+        """An image without a label, as :meth:`normalize` gives it."""
+        shape = image.shape[1:]  # transforms move a label along; a normalized image needs none
+        return self.normalize(
+            Sample(image, np.zeros((1, *shape), np.float32), np.zeros(shape, np.float32))
+        ).image
+
 
 def _apply(compose: Any, sample: Sample) -> Sample:
     label = np.concatenate([sample.p_soft, sample.w_conf[None]])

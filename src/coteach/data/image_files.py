@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from coteach.data.image_labels import ImageLabels
-from coteach.data.image_set import ImageSet, OnError, digest
+from coteach.data.image_set import ImageSet, OnError, digest, other_extent
+from coteach.data.picture_file import extent_of, fault_of
 from coteach.data.sample import scale_divisor
-from coteach.errors import InputError, MissingExtraError, OptionError
+from coteach.errors import CoteachWarning, InputError, MissingExtraError, OptionError
 from coteach.rasters.fingerprint import stamps
 
 if TYPE_CHECKING:
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
 _DEEP = ("I;16", "I;16B", "I;16L", "I", "F")  # Pillow's modes of one band of 16 bits or of floats
 _GREY = ("1", "L", "LA", *_DEEP)
+_SHOWN = 5  # files that a message names
+_LOOKED_AT = 64  # files whose size in pixels is compared beforehand
 
 
 class ImageFiles(ImageSet):
     """Images in files of their own, each with its label.
 
     Args:
+        origin: the folder or table that names them, for messages.
         paths: one an image.
         labels: one an image.
         image_size: ``(height, width)`` in pixels, or one number for both, to which every image is resized
@@ -34,10 +39,15 @@ class ImageFiles(ImageSet):
         num_bands: 1 (grey) or 3 (RGB); images of the other kind are converted. None takes that of the first image.
         augmentation_list: see :class:`ImageSet`.
         on_error: see :class:`ImageSet`.
+
+    Attributes:
+        paths: as given.
+        image_size: height and width, or None.
     """
 
     def __init__(
         self,
+        origin: Path,
         paths: Sequence[Path],
         labels: ImageLabels,
         *,
@@ -48,19 +58,65 @@ class ImageFiles(ImageSet):
     ) -> None:
         if num_bands not in (None, 1, 3):
             raise OptionError("num_bands", f"{num_bands} is not 1 or 3", "give 1 for grey, 3 for colours")
+        self._origin = origin
         self.paths = list(paths)
-        self._size = _size_of(image_size)
+        self.image_size = size_of(image_size)
         self._bands = num_bands
         super().__init__(labels, augmentation_list, on_error=on_error)
         self._bands = self.num_bands
 
     def read(self, index: int) -> Float32[np.ndarray, "bands h w"]:
         """The image in [0, 1] by its dtype: 8 bits / 255, 16 bits / 65535, floats as they are."""
-        return read_picture(self.paths[index], self._size, self._bands)
+        return read_picture(self.paths[index], self.image_size, self._bands)
 
     def place(self, index: int) -> str:
         """Its file."""
         return str(self.paths[index])
+
+    def _cited(self, index: int) -> str:
+        """How a message of :meth:`check_files`, which names the origin, names an image."""
+        return self.place(index)
+
+    def check_files(self) -> None:
+        """Look for files that are missing, empty or not to be opened, and for several sizes in pixels.
+
+        Each file's entry is looked at, which takes some ten microseconds; and the sizes of a few of them.
+
+        Raises:
+            InputError: see :class:`ImageSet`; or images that are not resized differ in size.
+        """
+        faults = {
+            index: fault
+            for index, path in enumerate(self.paths)
+            if index not in self.skipped and (fault := fault_of(path))
+        }
+        if faults:
+            self._tell(faults)
+        if self.image_size is None and self._augment is None:
+            self._compare_extents()
+
+    def _tell(self, faults: dict[int, str]) -> None:
+        shown = "; ".join(f"{self._cited(index)} {faults[index]}" for index in list(faults)[:_SHOWN])
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        cause = f"{len(faults)} of {len(self)} images cannot be read ({shown}{more})"
+        remedy = "correct the paths, or replace or remove the files"
+        if self.on_error == "raise":
+            raise InputError(str(self._origin), cause, f"{remedy}, or set on_error: skip")
+        self.skipped |= faults.keys()
+        if len(self.skipped) == len(self):
+            raise InputError(str(self._origin), cause, remedy)
+        warnings.warn(f"{self._origin}: {cause}; they are skipped", CoteachWarning, stacklevel=3)
+
+    def _compare_extents(self) -> None:
+        """Compare some images, from all over the set, as far as their headers tell; the others are seen in training."""
+        expected = None
+        for index in range(0, len(self), -(-len(self) // _LOOKED_AT)):
+            extent = extent_of(self.paths[index])
+            if extent is None:  # told of when it is read
+                continue
+            expected = expected or extent
+            if extent != expected:
+                raise other_extent(self.place(index), extent, expected)
 
     def _item(self, index: int, *args: Any, **options: Any) -> Any:
         return super()._item(index, *args, **options) | {"path": str(self.paths[index])}
@@ -73,7 +129,12 @@ class ImageFiles(ImageSet):
         return digest(told.encode(), self.labels.values.tobytes(), weights)
 
 
-def _size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
+def size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Height and width of an ``image_size`` as data sets take it; None stays None.
+
+    Raises:
+        OptionError: it is no size.
+    """
     if given is None:
         return None
     sides: list[Any] = [given, given] if isinstance(given, int) else list(given)

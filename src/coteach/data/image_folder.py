@@ -58,13 +58,14 @@ class ImageFolderDataset(ImageFiles):
         paths: list[Path] = []
         codes: list[int] = []
         for code, name in enumerate(names):
-            found = _pictures(self.root / name)
+            found = pictures_in(self.root / name)
             if not found and (self.root / name).is_dir():
                 remedy = f"add images ({', '.join(ENDINGS[:4])}, ...), or remove the class"
                 raise InputError(str(self.root / name), "is an empty class folder", remedy)
             paths += found
             codes += [code] * len(found)
         super().__init__(
+            self.root,
             paths,
             ImageLabels(np.array(codes, np.int64), class_names=names),
             image_size=image_size,
@@ -89,11 +90,12 @@ def _class_folders(root: Path, wanted: Sequence[str] | None) -> list[str]:
     return list(wanted)
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in a folder, at any depth below, sorted by name; what begins with a dot is left alone."""
     return sorted(
         file
         for file in folder.rglob("*")
         if file.suffix.lower() in ENDINGS
-        and file.is_file()
+        and not file.is_dir()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )

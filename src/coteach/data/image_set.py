@@ -57,6 +57,7 @@ class ImageSet(Dataset[ImageItem], ABC):
         class_names: one a class, or None.
         num_classes: ``C``: as many as have names, or were said to be there, or else as occur.
         num_bands: of the images.
+        augmentation_list: as given.
         skipped: indices of images that could not be read so far, in this process.
 
     Raises:
@@ -80,8 +81,9 @@ class ImageSet(Dataset[ImageItem], ABC):
         self.on_error = on_error
         self.skipped: set[int] = set()
         self._extents: dict[bool, tuple[int, ...]] = {}
-        self.num_bands, self._first_extent = self._look()
+        self.augmentation_list = list(augmentation_list or ())
         self._augment = JointAugmentation(augmentation_list) if augmentation_list else None
+        self.num_bands, self._first_extent = self._look()
         check_normalize(augmentation_list or (), self.num_bands, scaled=scaled)
 
     @property
@@ -132,6 +134,19 @@ class ImageSet(Dataset[ImageItem], ABC):
         """
         self.labels.check(num_classes, self.place)
 
+    def check_files(self) -> None:
+        """Find what can be known to be unreadable without reading the images; it takes no longer than to list them.
+
+        Raises:
+            InputError: such images are there and ``on_error`` is ``raise``, or no other images are left. With ``skip``
+                they are skipped from now on, and one warning counts them.
+        """
+
+    def lone_class(self, num_classes: int) -> str:
+        """What the labels of the images that are not skipped hold, if that is too little to learn from; else empty."""
+        left = np.delete(np.arange(len(self)), sorted(self.skipped))
+        return self.labels.lone_class(num_classes, left)
+
     def _item(self, index: int, change: Callable[[Sample], Sample] | None, *, augmented: bool) -> ImageItem:
         image, labelled = self._picture(index)
         if change is not None:
@@ -164,23 +179,34 @@ class ImageSet(Dataset[ImageItem], ABC):
         """Bands and extent of the first image that can be read."""
         if len(self) == 0:
             raise InputError(type(self).__name__, "has no images", "give at least one")
+        first: InputError | None = None
         for index in range(len(self)):
             try:
                 bands, height, width = self.read(index).shape
             except InputError as error:
+                if not self.skipped:
+                    self.check_files()  # tells of all that are missing at once
                 if self.on_error == "raise":
                     raise
                 self._note(index, error)
+                first = first or error
             else:
                 return bands, (height, width)
-        raise InputError(type(self).__name__, "none of its images can be read", "look at the files")
+        assert first is not None
+        cause = f"none of its images can be read (the first one, {first.thing}: {first.cause})"
+        raise InputError(type(self).__name__, cause, "correct or replace the files")
 
     def _check_extent(self, index: int, shape: tuple[int, ...], *, augmented: bool) -> None:
         """Images of a batch are stacked: all must have one size."""
         expected = self._extents.setdefault(augmented, shape)
         if shape != expected:
-            cause = f"is {shape[1]} x {shape[2]} pixels where others are {expected[1]} x {expected[2]}"
-            raise InputError(self.place(index), cause, "give image_size, to which all are resized")
+            raise other_extent(self.place(index), shape[1:], expected[1:])
+
+
+def other_extent(place: str, extent: Sequence[int], expected: Sequence[int]) -> InputError:
+    """The error for an image of ``(height, width)`` pixels among those of another size."""
+    cause = f"is {extent[0]} x {extent[1]} pixels where others are {expected[0]} x {expected[1]}"
+    return InputError(place, cause, "give image_size, to which all are resized")
 
 
 def digest(*parts: bytes) -> str:

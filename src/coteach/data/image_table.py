@@ -91,7 +91,7 @@ class ImageTableDataset(ImageFiles):
         if not good:
             raise TableError(str(table.path), "has no rows", "give a table with at least one image")
         self.rows = [table.rows[index] for index in good]
-        self._table, self._lines = table.path, [table.lines[index] for index in good]
+        self._lines = [table.lines[index] for index in good]
         labels, *clean = (
             np.array([_code(row[key], codes) for row in self.rows], np.int64) for key in label_keys
         )
@@ -99,6 +99,7 @@ class ImageTableDataset(ImageFiles):
         if weight_key is not None:
             weights = np.array([float(row[weight_key]) for row in self.rows], np.float32)
         super().__init__(
+            table.path,
             [_located(table, row[path_key].strip(), root) for row in self.rows],
             ImageLabels(labels, weights, class_names=class_names, clean=clean[0] if clean else None),
             image_size=image_size,
@@ -113,7 +114,10 @@ class ImageTableDataset(ImageFiles):
         Raises:
             InputError: a label is neither one of 0 to ``num_classes - 1`` nor -1; the message names its line.
         """
-        self.labels.check(num_classes, lambda index: f"{self._table}, line {self._lines[index]}")
+        self.labels.check(num_classes, lambda index: f"{self._origin}, line {self._lines[index]}")
+
+    def _cited(self, index: int) -> str:
+        return f"line {self._lines[index]}: {self.place(index)}"
 
 
 def _fault(

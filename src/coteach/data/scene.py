@@ -15,7 +15,6 @@ from torch import Tensor
 
 from coteach.data.augment import JointAugmentation, check_normalize
 from coteach.data.embedding_input import ImageScale, check_scale, shown
-from coteach.data.sample import Sample
 from coteach.errors import OptionError, RasterError
 from coteach.rasters.dataset import check_whole, opened
 from coteach.rasters.grid import Grid, Window
@@ -97,7 +96,5 @@ class SceneImage:
         values, valid = self._read(window)
         image, valid = shown(values, valid, self._dtype, self._scale, self.path)
         if self._augment is not None:
-            shape = image.shape[1:]  # transforms move a label along; a normalized image needs none
-            nothing = Sample(image, np.zeros((1, *shape), np.float32), np.zeros(shape, np.float32))
-            image = self._augment.normalize(nothing).image
+            image = self._augment.normalized(image)
         return torch.from_numpy(image), valid

@@ -1,12 +1,16 @@
-"""Memory of a loader process: what it has freed stays with it, as the next batch needs as much again."""
+"""Memory of a process that goes through batches: what it has freed stays with it, as the next one needs as much again."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's <malloc.h>
 _KEPT = 1 << 30  # bytes that may be free at the end of the heap
 _LARGEST = 32 << 20  # bytes of an array that still comes from the heap; glibc's own upper bound
+_LEFT = 2 * _LARGEST  # bytes that may be free there when nobody asks for more: what glibc goes to by itself
 
 
 def keep_freed_memory(worker_id: int = 0) -> None:  # noqa: ARG001 -- as worker_init_fn has it
@@ -24,11 +28,49 @@ def keep_freed_memory(worker_id: int = 0) -> None:  # noqa: ARG001 -- as worker_
     Example:
         >>> keep_freed_memory()
     """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        library.mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def give_back_freed_memory() -> None:
+    """End what :func:`keep_freed_memory` has begun: what is free goes back to the system, now and from now on.
+
+    glibc is left as it leaves itself in a process that has once freed an array of 32 MiB: the limits that were in force
+    before cannot be read.
+
+    Example:
+        >>> give_back_freed_memory()
+    """
+    library = _glibc()
+    if library is not None:
+        library.mallopt(_TRIM_THRESHOLD, _LEFT)
+        library.malloc_trim(0)
+
+
+@contextmanager
+def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
+    """Keep freed memory inside the block, as :func:`keep_freed_memory` does, and give it back after it.
+
+    Args:
+        wanted: False does nothing.
+    """
+    if not wanted:
+        yield
+        return
+    keep_freed_memory()
+    try:
+        yield
+    finally:
+        give_back_freed_memory()
+
+
+def _glibc() -> Any:
+    """The C library; None if it is another one."""
     try:
         library = ctypes.CDLL(None)
-        _ = library.gnu_get_libc_version  # the numbers above are glibc's
-        set_option = library.mallopt
+        _ = library.gnu_get_libc_version, library.mallopt, library.malloc_trim
     except (AttributeError, OSError, TypeError):  # no such function; Windows has no library None
-        return
-    set_option(_MMAP_THRESHOLD, _LARGEST)
-    set_option(_TRIM_THRESHOLD, _KEPT)
+        return None
+    return library

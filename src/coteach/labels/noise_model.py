@@ -5,6 +5,9 @@ a class may be half another's name. Then :mod:`coteach.labels.quality` says, wit
 probabilities, how sharp the clusters are and how labels are mistaken: without that, every item between two clusters
 would pass for a wrong label. Clusters of many classes need more items of each than can be looked at in seconds: there the
 networks are taken at their word.
+
+Of few labels a free choice of which class is mistaken for which explains too much: what the networks confuse would
+pass for noise. So noise that is the same everywhere has a number of items in its favour, which many labels outvote.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ from coteach.labels.quality import LabelQuality, label_quality
 from coteach.labels.score_clusters import ScoreClusters, find_clusters
 
 _AS_ALL = 10  # items of each class that are as wrong as all, so that few items tell little of their class
+# items of each class that speak for noise that is the same everywhere, which has one number, for each further number of a
+# free row; with two classes there is none
+_ALIKE = 10
+_ALIKE_CLASSES = 10  # of more classes no more items
 _ITERATIONS = 200
 _TOLERANCE = 1e-5  # nats an item
 _CLUSTERED = 128  # classes; of more no clusters are looked for
@@ -36,11 +43,14 @@ class NoiseModel:
         clusters: of the hidden classes; None of more than 128 classes.
         quality: of the labels it was made of, at most as many as can be looked at in seconds.
         by_class: ``(C,)`` share of wrong labels among those that name each class, in [0, 1].
+        agreed: how far the networks' likeliest classes agree with the labels, as a share of what they would if they named
+            every label that is taken for right; 0 by chance, at most 1. How well they tell the classes apart.
     """
 
     clusters: ScoreClusters | None
     quality: LabelQuality
     by_class: Float64[np.ndarray, " c"]
+    agreed: float
 
     @property
     def overall(self) -> float:
@@ -61,13 +71,16 @@ class NoiseModel:
         return np.asarray(posterior[np.arange(len(labels)), labels])
 
 
-def noise_model(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> NoiseModel:
+def noise_model(
+    probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], *, copies: int = 1
+) -> NoiseModel:
     """Estimate the noise.
 
     Args:
         probs: ``(n, C)`` class probabilities of items whose labels the network has not learned, ``C`` at least 2; rows
             are scaled to sum 1, none of them sums to 0.
         labels: ``(n,)`` given classes, 0 to C-1.
+        copies: rows of each item, as of several networks.
 
     Raises:
         InputError: shapes do not fit, or a label is C or more.
@@ -75,16 +88,32 @@ def noise_model(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) 
     classes = probs.shape[1]
     drawn = _drawn(labels, classes)
     probs, labels = probs[drawn], labels[drawn]
-    clusters = find_clusters(probs, labels) if classes <= _CLUSTERED else None
+    clusters, said, alike = None, probs, 0.0  # without clusters the same word would hide all other noise
+    if classes <= _CLUSTERED:
+        alike = float(_ALIKE * copies * (min(classes, _ALIKE_CLASSES) - 2))
+        clusters = find_clusters(probs, labels, alike=alike, copies=copies)
+        said = clusters.probs(probs)
     quality = label_quality(
-        probs if clusters is None else clusters.probs(probs),
+        said,
         labels,
+        alike=alike,
         max_iterations=max(1, min(_ITERATIONS, _WORK // probs.size)),
         tolerance=_TOLERANCE,
     )
     wrong = np.bincount(labels, quality.p_wrong, minlength=classes) + _AS_ALL * quality.noise_rate
     count = np.bincount(labels, minlength=classes) + _AS_ALL
-    return NoiseModel(clusters, quality, wrong / count)
+    return NoiseModel(clusters, quality, wrong / count, _agreed(probs, labels, 1 - quality.noise_rate))
+
+
+def _agreed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], right: float) -> float:
+    """What :class:`NoiseModel` says, if so large a share of the labels is right."""
+    named, classes = probs.argmax(1), probs.shape[1]
+    chance = (
+        float(np.bincount(named, minlength=classes) @ np.bincount(labels, minlength=classes))
+        / len(labels) ** 2
+    )
+    beyond = float((named == labels).mean()) - chance
+    return min(1.0, max(0.0, beyond) / (right - chance)) if right > chance else 0.0
 
 
 def _drawn(labels: Int[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m"]:

@@ -93,6 +93,7 @@ def label_quality(
     labels: Int[np.ndarray, " n"],
     *,
     sharpen: bool = True,
+    alike: float = 0.0,
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> LabelQuality:
@@ -103,6 +104,8 @@ def label_quality(
             out-of-fold ones; rows are scaled to sum 1. A row that sums to 0 or holds NaN says nothing.
         labels: ``(N,)`` given classes 0 to C-1; negative ones are no label.
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
+        alike: items of each class that speak for noise that is the same everywhere, >= 0: few labels tell little of
+            which class is mistaken for which, and what the networks confuse would pass for it.
         max_iterations: of expectation-maximisation, at least 1.
         tolerance: the end is reached when an iteration gains less than this many nats an item.
 
@@ -124,7 +127,9 @@ def label_quality(
     rows = probs[known].astype(np.float64)
     log_probs = believed(rows)
     given = labels[known].astype(np.int64)
-    model, posterior, gains = fit_model(log_probs, given, max_iterations, tolerance, sharpen=sharpen)
+    model, posterior, gains = fit_model(
+        log_probs, given, max_iterations, tolerance, sharpen=sharpen, alike=alike
+    )
     own = posterior[np.arange(len(given)), given]
     p_wrong, suggested = np.full(len(labels), np.nan), np.full(len(labels), -1)
     p_wrong[known] = np.clip(1 - own, 0, 1)

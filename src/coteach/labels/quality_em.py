@@ -45,6 +45,7 @@ def fit_model(
     tolerance: float,
     *,
     sharpen: bool,
+    alike: float = 0.0,
 ) -> tuple[LabelModel, Float64[np.ndarray, "n c"], list[float]]:
     """Expectation-maximisation, from the networks' own choice as the true class.
 
@@ -54,13 +55,14 @@ def fit_model(
         max_iterations: at least 1.
         tolerance: the end is reached when an iteration gains less than this many nats an item.
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0.
+        alike: see :func:`transition_of`.
 
     Returns:
         The model; p(true class | probabilities, given label); and the mean log-likelihood after each iteration, nats.
     """
     classes = log_probs.shape[1]
     posterior = np.eye(classes)[log_probs.argmax(1)]
-    model = LabelModel(transition_of(posterior, given), 1.0, np.zeros(classes))
+    model = LabelModel(transition_of(posterior, given, alike), 1.0, np.zeros(classes))
     gains: list[float] = []
     for _ in range(max_iterations):
         joint = log_joint(log_probs, given, model)
@@ -70,9 +72,9 @@ def fit_model(
         if len(gains) > 1 and gains[-1] - gains[-2] < tolerance:
             break
         if sharpen:
-            model = _maximise(log_probs, given, posterior, model)
+            model = _maximise(log_probs, given, posterior, model, alike)
         else:
-            model = LabelModel(transition_of(posterior, given), model.sharpness, model.bias)
+            model = LabelModel(transition_of(posterior, given, alike), model.sharpness, model.bias)
     return model, posterior, gains
 
 
@@ -90,6 +92,7 @@ def _maximise(
     given: Int64[np.ndarray, " n"],
     posterior: Float64[np.ndarray, "n c"],
     model: LabelModel,
+    alike: float,
 ) -> LabelModel:
     """T in closed form; a Newton step for β, then one of scaling for b: each gains, as EM needs."""
     prior = softmax(model.sharpness * log_probs + model.bias, axis=1)
@@ -101,7 +104,7 @@ def _maximise(
     sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
     prior = softmax(sharpness * log_probs + model.bias, axis=1)
     bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
-    return LabelModel(transition_of(posterior, given), sharpness, bias - bias.mean())
+    return LabelModel(transition_of(posterior, given, alike), sharpness, bias - bias.mean())
 
 
 def joint_counts(
@@ -113,11 +116,24 @@ def joint_counts(
 
 
 def transition_of(
-    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]
+    posterior: Float64[np.ndarray, "n c"], given: Int64[np.ndarray, " n"], alike: float = 0.0
 ) -> Float64[np.ndarray, "c c"]:
-    """p(given | true), pulled a little towards labels that are mostly right."""
+    """p(given | true), pulled a little towards labels that are mostly right.
+
+    Args:
+        posterior: ``(N, C)`` p(true class), rows sum to 1.
+        given: ``(N,)`` given classes.
+        alike: items of each class that speak for noise that is the same everywhere: all classes as often mistaken as all
+            items are, for every other class as often.
+    """
     classes = posterior.shape[1]
     expected = np.full((classes, classes), (1 - _EXPECTED) / (classes - 1))
     np.fill_diagonal(expected, _EXPECTED)
-    counts = joint_counts(posterior, given) + _SMOOTHING * len(given) / classes * expected
+    found = joint_counts(posterior, given)
+    counts = found + _SMOOTHING * len(given) / classes * expected
+    if alike > 0:
+        right = found.trace() / len(given)
+        same = np.full((classes, classes), (1 - right) / (classes - 1))
+        np.fill_diagonal(same, right)
+        counts += alike * same
     return np.asarray(counts / counts.sum(1, keepdims=True))

@@ -25,6 +25,7 @@ from coteach.labels.quality_em import believed, transition_of
 
 _FREEDOM = 4.0
 _SHARED = 0.3  # least part of each Σ_y that is the mean of all
+_NUMBERS = 2  # items of a class for each number of its shape, with which half of it is its own
 _OWN_SHAPES = (
     10  # classes; with more, all clusters have one shape, which takes fewer items to find and less work
 )
@@ -82,13 +83,17 @@ class ScoreClusters:
         return np.stack([np.square(one).sum(0) for one in apart], axis=1)
 
 
-def find_clusters(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> ScoreClusters:
+def find_clusters(
+    probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], *, alike: float = 0.0, copies: int = 1
+) -> ScoreClusters:
     """Find the cluster of each hidden class.
 
     Args:
         probs: ``(n, C)`` class probabilities of items whose labels the network has not learned; rows are scaled to sum 1,
             none of them sums to 0.
         labels: ``(n,)`` given classes, 0 to C-1.
+        alike: of ``T``, see :func:`coteach.labels.quality_em.transition_of`.
+        copies: rows of each item, as of several networks.
 
     Example:
         >>> said = np.array([[0.6, 0.4]] * 50 + [[0.2, 0.8]] * 50) + 0.01 * np.sin(np.arange(100))[:, None]
@@ -103,8 +108,8 @@ def find_clusters(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]
     transition = _LOOSE * np.eye(classes) + (1 - _LOOSE) / classes
     for iteration in range(_ITERATIONS):
         if iteration >= _LOOSE_ITERATIONS:
-            transition = transition_of(share, given)
-        clusters = _fit(z, share, counts_for)
+            transition = transition_of(share, given, alike)
+        clusters = _fit(z, share, counts_for, copies)
         joint, counts_for = clusters.log_joint(z)
         share = np.asarray(softmax(joint + np.log(transition).T[given], axis=1))
     return clusters
@@ -119,6 +124,7 @@ def _fit(
     z: Float64[np.ndarray, "n p"],
     share: Float64[np.ndarray, "n c"],
     counts_for: Float64[np.ndarray, "n c"],
+    copies: int,
 ) -> ScoreClusters:
     """The clusters for given shares of each item in each."""
     classes, p = share.shape[1], z.shape[1]
@@ -131,8 +137,9 @@ def _fit(
     else:
         own = np.stack([_spread(z - m, w) for m, w in zip(mean, weight.T, strict=True)])
         pooled = _round(own.sum(0)[None] / len(z), p)
-        # a class of few items has no shape of its own
-        pull = np.maximum(_SHARED, p / (total + p))[:, None, None]
+        # a class of few items has no shape of its own: it would be that of the given labels, and confirm them
+        needed = _NUMBERS * copies * p * (p + 1) / 2
+        pull = np.maximum(_SHARED, needed / (total + needed))[:, None, None]
         shapes = (1 - pull) * own / total[:, None, None] + pull * pooled
     return ScoreClusters(np.log(total / total.sum()), mean, np.linalg.cholesky(shapes))
 

@@ -7,7 +7,7 @@ the sides of a map, none for images.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -39,8 +39,11 @@ class LabelMethod(Method):
     Attributes:
         recorder: is told every network's scores of labelled items; None if nobody listens.
         choice_listener: is told which labels every network chooses to learn from; None if nobody listens.
+        later_knows_more: what it tells the recorder late in training counts more: it is said by averages, which know
+            little for long and hardly learn wrong labels by heart.
     """
 
+    later_knows_more: ClassVar[bool] = False
     inference: Literal["a", "mean"] = "a"
     recorder: Recorder | None = None
     choice_listener: ChoiceListener | None = None

@@ -119,6 +119,7 @@ class PeerEnsemble(LabelMethod):
     name: ClassVar[str] = "peer_ensemble"
     config_type: ClassVar[type] = PeerEnsembleConfig
     trained: ClassVar[tuple[str, ...]] = ("a", "b")
+    later_knows_more: ClassVar[bool] = True
     judge: LabelJudge | None
     noted: Tensor
     labels: Tensor

@@ -1,4 +1,4 @@
-"""A raster in blocks: which they are, and how several threads work on them."""
+"""A raster in blocks: which they are, and how several threads work on them, or on other things, in order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import TypeVar
 from coteach.rasters.grid import Window
 
 ROWS, COLS = 512, 2048  # of a block; multiples of the side of a file's tiles, and of 8
-_AHEAD = 2  # blocks a thread that may wait to be taken
+_AHEAD = 2  # tasks a thread that may wait to be taken
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
@@ -34,30 +35,30 @@ def padded(window: Window, halo: int, height: int, width: int) -> tuple[Window, 
 
 
 def in_order(
-    work: Callable[[Window], Result], windows: Sequence[Window], threads: int
-) -> Iterator[tuple[Window, Result]]:
-    """Work on all windows, and give the results in the order of the windows.
+    work: Callable[[Task], Result], tasks: Sequence[Task], threads: int
+) -> Iterator[tuple[Task, Result]]:
+    """Do all tasks, and give the results in the order of the tasks.
 
     Args:
-        work: called with a window, by several threads at once if there are some.
-        windows: all of them.
+        work: called with a task, such as a window, by several threads at once if there are some.
+        tasks: all of them.
         threads: 1 works in the caller's.
 
     Yields:
-        A window and its result; few results wait at a time.
+        A task and its result; few results wait at a time.
     """
-    if threads < 2 or len(windows) < 2:
-        for window in windows:
-            yield window, work(window)
+    if threads < 2 or len(tasks) < 2:
+        for task in tasks:
+            yield task, work(task)
         return
-    waiting: deque[tuple[Window, Future[Result]]] = deque()
+    waiting: deque[tuple[Task, Future[Result]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for window in windows:
+            for task in tasks:
                 if len(waiting) >= _AHEAD * threads:
                     first, future = waiting.popleft()
                     yield first, future.result()
-                waiting.append((window, pool.submit(work, window)))
+                waiting.append((task, pool.submit(work, task)))
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()

@@ -10,11 +10,9 @@ from coteach.tables import write_table
 FAILURES = "failures.csv"
 
 
-def write_failures(file: Path, failures: Sequence[tuple[str, str]]) -> None:
-    """Write tile_id and error of what failed; remove an old file if nothing did."""
+def write_failures(file: Path, failures: Sequence[tuple[str, str]], key: str = "tile_id") -> None:
+    """Write key and error of what failed; remove an old file if nothing did."""
     if failures:
-        write_table(
-            file, ("tile_id", "error"), [{"tile_id": tile, "error": error} for tile, error in failures]
-        )
+        write_table(file, (key, "error"), [{key: thing, "error": error} for thing, error in failures])
     else:
         file.unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def _stamps_in_order(files: Iterable[Path]) -> list[list[int] | None]:
 def _stamp(file: Path) -> list[int] | None:
     try:
         status = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: the name holds a zero byte
         return None
     return [status.st_size, status.st_mtime_ns]
 

@@ -153,10 +153,10 @@ def audit_history(
     history: Mapping[str, np.ndarray], out_of_fold: Float[np.ndarray, "n c"] | None = None
 ) -> LabelAudit:
     """The audit of a history, see :class:`coteach.training.history.LabelHistory`; for the rest, see :func:`audit`."""
-    seen = history["seen"]
+    weight = history["weight"]
     given = history["label"].astype(np.int64)
     labelled = np.where(given >= 0, 1.0, np.nan)
-    probs, loss = _mean(history["probs"], seen[..., None]), _mean(history["loss"], seen)
+    probs, loss = _mean(history["probs"], weight[..., None]), _mean(history["loss"], weight)
     readings = [probs, probs_by_loss(probs, given, loss)]
     if out_of_fold is not None:
         if out_of_fold.shape != probs.shape:
@@ -169,7 +169,7 @@ def audit_history(
         given=given,
         quality=judge_labels(readings, given),
         loss=labelled * loss,
-        margin=labelled * _mean(history["margin"], seen),
+        margin=labelled * _mean(history["margin"], weight),
         forgetting=labelled * history["forgotten"].mean(0),
         agreement=labelled * _share(history["agreed"], history["compared"]),
         followed=_followed(probs, given),
@@ -183,10 +183,12 @@ def _followed(probs: Float[np.ndarray, "n c"], given: Int[np.ndarray, " n"]) -> 
 
 
 def _mean(
-    total: Float[np.ndarray, "m n *c"], count: Int[np.ndarray, "m n *ones"]
+    total: Float[np.ndarray, "m n *c"], weight: Float[np.ndarray, "m n *ones"]
 ) -> Float64[np.ndarray, "n *c"]:
-    """Mean over epochs and networks, of networks that saw the item; NaN where none did."""
-    mean: Float64[np.ndarray, "n *c"] = _share(total.sum(0, dtype=np.float64), count.sum(0))
+    """Mean over epochs and networks by their weight, of networks that saw the item; NaN where none did."""
+    mean: Float64[np.ndarray, "n *c"] = _share(
+        total.sum(0, dtype=np.float64), weight.sum(0, dtype=np.float64)
+    )
     return mean
 
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from coteach.errors import OptionError
 from coteach.labels.noise_model import NoiseModel, noise_model
 from coteach.selection.dividing import divide_by_rank
-from coteach.selection.noise_rate import enough, held_out
+from coteach.selection.noise_rate import held_out
+from coteach.selection.noise_trust import enough, warn_of_doubt
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
@@ -79,7 +80,9 @@ class LabelJudge(nn.Module):
             return known & ~apart
         given = label[measured].cpu().numpy()
         said = self.said[:, measured].flatten(0, 1).cpu().numpy()
-        model = noise_model(said, np.tile(given, 2))
+        model = noise_model(said, np.tile(given, 2), copies=2)
+        if self.rate == 0:  # once: later ones are of the same labels, and of networks that know more
+            warn_of_doubt(model, len(measured), "warm_epochs")
         self.rate.fill_(model.overall)
         rates = torch.from_numpy(model.by_class).clamp(max=_HIGHEST).to(self.said.device)
         doubt = torch.stack(

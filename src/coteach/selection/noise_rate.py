@@ -9,20 +9,18 @@ and of each class. Later the held out images are learned like all others, and th
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
 
-from coteach.errors import CoteachWarning
 from coteach.labels.noise_model import noise_model
+from coteach.selection.noise_trust import enough, warn_of_doubt
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first, gather_items
 
 HELD_OUT = 0.1  # of the images
-_LEAST = 20  # items; fewer say nothing
 _HIGHEST = 0.9  # rate: something has to be left to learn from
 _EARLIEST = 3  # epochs before which networks know too little
 _NUMBERS = 1 << 22  # that are remembered at most
@@ -39,18 +37,6 @@ def held_out(ids: Int64[Tensor, " b"], seed: int) -> Bool[Tensor, " b"]:
     """
     bits = 20
     return tie_order(ids, seed, _DRAW, bits) < round(HELD_OUT * (1 << bits))
-
-
-def enough(count: int) -> bool:
-    """Whether so many labels held out say anything of the noise; if not, a warning that none is estimated."""
-    if count < _LEAST:
-        warnings.warn(
-            f"forget_end: auto: {count} labels are held out, and the noise is estimated from {_LEAST} or more; "
-            "no label is refused; give the rate as a number",
-            CoteachWarning,
-            stacklevel=3,
-        )
-    return count >= _LEAST
 
 
 class NoiseRate(nn.Module):
@@ -148,6 +134,8 @@ class NoiseRate(nn.Module):
             self.overall.fill_(found.overall).clamp_(max=_HIGHEST)
             self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=_HIGHEST)
             as_in_first(self.overall, self.by_class)  # processors may round differently
+            if epoch == self.until:  # the one that stays
+                warn_of_doubt(found, known, "e_warm")
         self.said.fill_(torch.nan)
         self.seen.zero_()
 

@@ -54,9 +54,11 @@ def narrow_down(
             break  # equal hashes: positions decide
         else:
             key, by_hash = ties(items), True
+    chosen = _untied_choice(key, slots, int(quota[0])) if len(quota) == 1 else None
     if items is None:
         items = torch.arange(len(key))
-    chosen = _sorted_choice(key, slots, quota, None if by_hash else ties(items))
+    if chosen is None:
+        chosen = _sorted_choice(key, slots, quota, None if by_hash else ties(items))
     found[items[chosen]] = True
     return found
 
@@ -94,6 +96,20 @@ def _judge(
     whole, part = rest == there, (rest > 0) & (rest < there)
     rows.scatter_(1, edge, (whole * _TAKE + part * _LOOK_CLOSER).to(torch.uint8)[:, None])
     return verdict.index_select(0, place), rest * part
+
+
+def _untied_choice(
+    key: Int32[Tensor, " n"], slots: Int32[Tensor, " n"], quota: int
+) -> Bool[Tensor, " n"] | None:
+    """The same for few items of one group, if no tie is to be broken: a quarter of the time. Else None."""
+    of_group = slots == 0
+    if quota == 0:
+        return torch.zeros_like(of_group)
+    ranked = key[of_group].sort().values
+    last = ranked[quota - 1]
+    if quota < len(ranked) and bool(ranked[quota] == last):
+        return None
+    return of_group & (key <= last)
 
 
 def _sorted_choice(

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from coteach.errors import CoteachWarning
+from coteach.methods.base import Method
 from coteach.types import Batch, Figure
 
 IN_A_ROW = 5  # validations; at the beginning of a run much may happen
@@ -28,6 +29,16 @@ class Watch:
             logs: its figures, in this process.
             add_up: a tensor of this process -> its sum over all processes.
         """
+
+    def predicted(self, method: Method, batch: Batch, batch_idx: int) -> Any:  # noqa: ARG002
+        """What the method predicts of a batch of the validation set.
+
+        Args:
+            method: that is trained.
+            batch: the samples.
+            batch_idx: its position.
+        """
+        return method.predict(batch.inputs)
 
     def look(self, batch: Batch, batch_idx: int, prediction: Any = None) -> None:
         """At a batch of the validation set.

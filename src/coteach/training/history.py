@@ -3,6 +3,9 @@
 Everything is summed up as the batches pass, in memory that does not grow with the epochs. The scores are those of
 training: of an augmented view, in training mode, *before* the step that learns from the batch. In the first epoch they
 are therefore out of sample.
+
+Networks that learn labels by heart say most of them early; the averages of ``peer_ensemble`` know little then, and
+hardly learn wrong labels by heart. There each epoch weighs as much as its number.
 """
 
 from __future__ import annotations
@@ -40,22 +43,27 @@ class LabelHistory:
         networks: their names, in the order of the first axis of what is kept.
         num_items: ``N``; ids are 0 to ``N - 1``.
         num_classes: ``C``.
+        rising: an epoch weighs its number, from 1; else each weighs 1.
 
     Attributes:
         values: name -> tensor, on the device of the scores. ``seen (M, N)`` int32, how often the network scored the
-            item; ``probs (M, N, C)`` float32, sum of its class probabilities; ``loss (M, N)`` float32, sum of the
-            cross-entropy of the given label in nats; ``margin (M, N)`` float32, sum of the given label's score less
-            the highest other one (Pleiss et al. 2020); ``forgotten (M, N)`` int32, how often the prediction went from
+            item; ``weight (M, N)`` float32, sum of the epochs' weights; ``probs (M, N, C)`` float32, weighted sum of its
+            class probabilities; ``loss (M, N)`` float32, that of the cross-entropy of the given label in nats;
+            ``margin (M, N)`` float32, that of the given label's score less the highest other one (Pleiss et al. 2020);
+            ``forgotten (M, N)`` int32, how often the prediction went from
             the given label to another (Toneva et al. 2019); ``predicted (M, N)`` int32, the last prediction, -1
             before; ``epoch (M, N)`` int32, when that was; ``label (N,)`` int32, the given label, -1 without one;
             ``agreed`` and ``compared (N,)`` int32, how often two networks predicted the same class in the same
             epoch, of how many times.
     """
 
-    def __init__(self, networks: tuple[str, ...], num_items: int, num_classes: int) -> None:
+    def __init__(
+        self, networks: tuple[str, ...], num_items: int, num_classes: int, *, rising: bool = False
+    ) -> None:
         self.networks = networks
         self.num_items = num_items
         self.num_classes = num_classes
+        self.rising = rising
         self.values: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
@@ -64,7 +72,7 @@ class LabelHistory:
 
     def _start(self, device: torch.device) -> None:
         size = (len(self.networks), self.num_items)
-        self.values = {name: torch.zeros(size, device=device) for name in ("loss", "margin")}
+        self.values = {name: torch.zeros(size, device=device) for name in ("weight", "loss", "margin")}
         for name in ("seen", "forgotten"):
             self.values[name] = torch.zeros(size, dtype=torch.int32, device=device)
         self.values["probs"] = torch.zeros(*size, self.num_classes, device=device)
@@ -107,6 +115,7 @@ class LabelHistory:
         epoch: int,
     ) -> None:
         values, labelled = self.values, label >= 0
+        weight = float(epoch + 1) if self.rising else 1.0
         index = label.clamp(min=0).long()[:, None]
         log_probs = scores.log_softmax(1)
         own = scores.gather(1, index)[:, 0]
@@ -115,9 +124,11 @@ class LabelHistory:
         was = values["predicted"][k, ids]
         forgotten = labelled & (was == label) & (predicted != label)
         values["seen"][k].index_add_(0, ids, torch.ones_like(label))
-        values["probs"][k].index_add_(0, ids, log_probs.exp())
-        values["loss"][k].index_add_(0, ids, torch.where(labelled, -log_probs.gather(1, index)[:, 0], 0.0))
-        values["margin"][k].index_add_(0, ids, torch.where(labelled, own - other, 0.0))
+        values["weight"][k].index_add_(0, ids, torch.full_like(own, weight))
+        values["probs"][k].index_add_(0, ids, log_probs.exp(), alpha=weight)
+        loss = torch.where(labelled, -log_probs.gather(1, index)[:, 0], 0.0)
+        values["loss"][k].index_add_(0, ids, loss, alpha=weight)
+        values["margin"][k].index_add_(0, ids, torch.where(labelled, own - other, 0.0), alpha=weight)
         values["forgotten"][k].index_add_(0, ids, forgotten.int())
         values["predicted"][k, ids] = predicted
         values["epoch"][k, ids] = epoch
@@ -151,7 +162,9 @@ class HistoryRecording(Callback):
         self.method = method
         self.wanted = wanted
         self.file = file
-        self.history = LabelHistory(tuple(method.trained), task.num_items, task.num_classes)
+        self.history = LabelHistory(
+            tuple(method.trained), task.num_items, task.num_classes, rising=method.later_knows_more
+        )
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 -- Lightning's signature
         """Start to listen.
@@ -181,8 +194,11 @@ class HistoryRecording(Callback):
         return {"networks": list(self.history.networks), "values": dict(self.history.values)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run was."""
-        self.history.values = {name: value.clone() for name, value in state_dict["values"].items()}
+        """Go on where the run was; epochs of before there were weights weigh 1."""
+        values = {name: value.clone() for name, value in state_dict["values"].items()}
+        if "seen" in values:
+            values.setdefault("weight", values["seen"].float())
+        self.history.values = values
 
 
 def write_history(path: Path, networks: tuple[str, ...], values: Mapping[str, Tensor]) -> None:
@@ -199,7 +215,8 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
         run_dir: the run's folder.
 
     Returns:
-        Arrays, see :class:`LabelHistory`, and ``networks``, their names.
+        Arrays, see :class:`LabelHistory`, and ``networks``, their names. In files of before there were weights,
+        ``weight`` is ``seen``.
 
     Raises:
         TrainingError: there is no such folder, the run has recorded nothing, or its file is damaged.
@@ -210,7 +227,7 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
     if path.is_file():
         try:
             with path.open("rb") as stream, np.load(stream) as content:
-                return dict(content)
+                return _weighted(dict(content))
         except Exception as error:  # a truncated archive fails in many ways
             raise TrainingError(
                 str(path), f"cannot be read ({error})", "delete it: the last checkpoint holds the same"
@@ -224,4 +241,8 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
         remedy = "train on images with trainer.record_history: true, or name label maps (--sources)"
         raise TrainingError(str(run_dir), "has recorded no history of its labels", remedy)
     arrays = {name: value.numpy() for name, value in kept["values"].items()}
-    return arrays | {"networks": np.array(kept["networks"])}
+    return _weighted(arrays | {"networks": np.array(kept["networks"])})
+
+
+def _weighted(history: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"weight": history["seen"].astype(np.float32)} | history

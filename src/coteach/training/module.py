@@ -83,6 +83,7 @@ class MethodModule(L.LightningModule):
         self._epochs_done = 0  # up to the checkpoint that is gone on from
         self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
         self._means = EpochMeans()
+        self._validation = EpochMeans()
         self.stepper = Stepper(options)
         self.guard = LossGuard(bad_batch_file)
         self.val_metrics = metrics
@@ -213,23 +214,21 @@ class MethodModule(L.LightningModule):
         assert isinstance(loader, DataLoader)
         own = own_samples(loader, batch_idx, len(batch.ids))
         if own == 0:
-            self._log_validation(torch.zeros((), device=self.device), 0)
+            self._validation.add({"loss": torch.zeros((), device=self.device)}, 0)
             return
         batch = first_samples(batch, own)
         with self.stepper.autocast(self.device):
-            prediction = self.method.predict(batch.inputs)
+            prediction = self.watch.predicted(self.method, batch, batch_idx)
             self.watch.look(batch, batch_idx, prediction)
         self.method.update_metrics(self.val_metrics, prediction, batch)
-        self._log_validation(
-            self.method.validation_loss(prediction, batch), self.method.validation_weight(batch)
-        )
-
-    def _log_validation(self, loss: Tensor, weight: int) -> None:
-        self.log("val/loss", loss, on_epoch=True, batch_size=weight, sync_dist=self.trainer.world_size > 1)
+        loss = self.method.validation_loss(prediction, batch)
+        self._validation.add({"loss": loss}, self.method.validation_weight(batch))
 
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
         found = self.val_metrics.compute() | self.watch.conclude(self._add_up)
+        found |= self._validation.result(self._add_up)
+        self._validation.restart()
         figures = {f"val/{name}": value for name, value in found.items()}
         self.log_dict(figures, prog_bar=True, sync_dist=self.trainer.world_size > 1)
         self.val_metrics.reset()

@@ -15,10 +15,13 @@ from coteach.data.folds import ImageSubset, draw_folds
 from coteach.data.image_set import ImageSet
 from coteach.errors import InputError
 from coteach.files import whole_file
+from coteach.methods.base import Stream
 from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
 from coteach.training.image_inference import predict_images
+from coteach.training.precheck import refuse_lone_sample
 from coteach.training.run import TrainingRun, train
+from coteach.training.streams import refuse_no_batch
 
 FILE = "out_of_fold.npz"
 TrainFold = Callable[[ImageSubset, Path], LabelMethod]  # what to learn from, folder -> the trained method
@@ -47,6 +50,7 @@ def predict_out_of_fold(
     seed: int,
     folder: Path,
     begin: Callable[[int], None] = lambda _fold: None,
+    check: Callable[[ImageSubset], None] = lambda _part: None,
 ) -> OutOfFold:
     """Train once a fold, on all others, and predict the fold; written to ``{folds}_folds/out_of_fold.npz``.
 
@@ -57,6 +61,7 @@ def predict_out_of_fold(
         seed: of the draw of the folds.
         folder: what is written lies there in ``{folds}_folds``, a folder a fold among it; other numbers of folds have theirs beside it.
         begin: called with each fold, from 0, before it is trained.
+        check: called with what is learned from, of each fold, before any is trained; may refuse it.
 
     Raises:
         OptionError: the number of folds is out of range.
@@ -66,6 +71,8 @@ def predict_out_of_fold(
     fold = draw_folds(dataset.labels.hard(), folds, seed)
     parts = [ImageSubset(dataset, np.flatnonzero(fold != k)) for k in range(folds)]
     _check_parts(parts)
+    for part in parts:
+        check(part)
     folder = folder / f"{folds}_folds"
     folder.mkdir(parents=True, exist_ok=True)
     probs: np.ndarray | None = None
@@ -94,6 +101,21 @@ def _check_parts(parts: Sequence[ImageSubset]) -> None:
             cause = f"without fold {number} of {len(parts)}, the labels that are left hold {lone}"
             remedy = "label more images of the rarest class, or do without folds"
             raise InputError("the training set", cause, remedy)
+
+
+def check_like(run: TrainingRun) -> Callable[[ImageSubset], None]:
+    """What refuses a part of the images of which ``run``'s batches cannot be made, or not trained on.
+
+    Args:
+        run: whose batches they are.
+    """
+
+    def check(part: ImageSubset) -> None:
+        own = replace(run, datasets={**run.datasets, "train": part})
+        refuse_no_batch((Stream(),), own.datasets, own.loader)
+        refuse_lone_sample(own, own.make_network())
+
+    return check
 
 
 def train_like(run: TrainingRun, device: torch.device) -> TrainFold:

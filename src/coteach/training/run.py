@@ -31,7 +31,7 @@ from coteach.training.panels import ImagePanels
 from coteach.training.quiet import quiet_lightning
 from coteach.training.selection_truth import SelectionTruth
 from coteach.training.state import read_state, refuse_another, write_state
-from coteach.training.streams import LoaderOptions
+from coteach.training.streams import LoaderOptions, refuse_no_batch
 from coteach.training.teacher_panels import TeacherPanels
 from coteach.training.trainer import make_trainer
 
@@ -99,7 +99,8 @@ def train(run: TrainingRun) -> Path:
 
     Raises:
         TrainingError: the folder holds another run or cannot be written, or training cannot go on.
-        ConfigError: an option of the trainer cannot be had on this computer, or the monitored figure is unknown.
+        ConfigError: an option of the trainer cannot be had on this computer, the monitored figure is unknown, or there
+            is no full batch.
         SystemExit: SIGTERM came.
     """
     last = run.output_dir / FOLDER / "last.ckpt"
@@ -130,6 +131,7 @@ def train(run: TrainingRun) -> Path:
             loggers=run.loggers,
             listeners=_listeners(run),
         )
+        refuse_no_batch(run.method.streams(0), run.datasets, run.loader, world_size=trainer.world_size)
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
             (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start

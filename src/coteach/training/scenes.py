@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, groupby
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from coteach.errors import OptionError
 from coteach.methods.base import Method
 from coteach.methods.label_method import LabelMethod
 from coteach.rasters.grid import Window
+from coteach.training.network_distance import mean_distance
 from coteach.training.scene_blend import SceneBlend
 from coteach.training.scene_layout import SceneLayout
 from coteach.training.scene_windows import SceneWindows
@@ -213,7 +214,7 @@ def _finish(
     disagreement = None
     if compared and isinstance(method, LabelMethod):
         networks = probs.reshape(len(compared), -1, *valid.shape)
-        disagreement = np.where(valid, _distance(networks), np.float32(np.nan))
+        disagreement = np.where(valid, mean_distance(networks), np.float32(np.nan))
         predicting = [compared.index(name) for name in method.predicting]
         probs = networks[predicting].mean(0) if len(predicting) > 1 else networks[predicting[0]]
     return ScenePart(
@@ -223,14 +224,3 @@ def _finish(
         disagreement=disagreement,
         valid=valid,
     )
-
-
-def _distance(networks: Float32[np.ndarray, "n c h w"]) -> Float32[np.ndarray, "h w"]:
-    """Total variation distance of the networks' distributions, mean over all pairs."""
-    pairs = list(combinations(networks, 2))
-    total = np.zeros(networks.shape[2:], np.float32)
-    for first, second in pairs:
-        for a, b in zip(first, second, strict=True):  # class by class: no array of all classes is made
-            total += np.abs(a - b)
-    distance: Float32[np.ndarray, "h w"] = np.minimum(total / np.float32(2 * len(pairs)), np.float32(1))
-    return distance

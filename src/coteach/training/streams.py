@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 from coteach.data.keyed import EpochSampler, KeyedDataset, collate_batch
 from coteach.data.shared_batches import SharedBatches
-from coteach.data.worker_memory import keep_freed_memory
 from coteach.errors import ConfigError
 from coteach.methods.base import Stream
+from coteach.training.loader_errors import CollateOrError, ErrorsForBatches, RaisingLoader, start_worker
 from coteach.types import Batch
 
 
@@ -55,31 +55,62 @@ def make_loader(
         world_size: number of processes.
 
     Raises:
-        ConfigError: the stream has no sample, or no full batch with ``drop_last``.
+        ConfigError: the stream has no sample, or no full batch with ``drop_last`` (a selection of samples, which the method
+            makes in training, is then taken as it is).
     """
     ids: Sequence[int] = range(len(dataset)) if stream.ids is None else stream.ids
-    if len(ids) == 0:
-        raise ConfigError(f"stream {stream.name!r}", "has no sample", "check the data set and the selection")
-    loader = DataLoader(
-        KeyedDataset(dataset, seed=seed, views=stream.views, augment=stream.augment),
+    _check_count(len(ids), stream, options, world_size)
+    return RaisingLoader(
+        ErrorsForBatches(KeyedDataset(dataset, seed=seed, views=stream.views, augment=stream.augment)),
         sampler=EpochSampler(ids, seed=seed, shuffle=stream.shuffle, rank=rank, world_size=world_size),
         batch_size=stream.batch_size or options.batch_size,
         num_workers=options.num_workers,
         pin_memory=options.pin_memory,
-        drop_last=options.drop_last and stream.shuffle,  # what goes in order is seen whole
+        drop_last=_drops_last(len(ids), stream, options, world_size),
         persistent_workers=options.num_workers > 0,
         # Forked workers inherit open raster handles and deadlock.
         multiprocessing_context="spawn" if options.num_workers > 0 else None,
-        worker_init_fn=keep_freed_memory,
-        collate_fn=SharedBatches(getattr(dataset, "collate", collate_batch)),
+        worker_init_fn=start_worker,
+        collate_fn=CollateOrError(SharedBatches(getattr(dataset, "collate", collate_batch))),
     )
-    if len(loader) == 0:
+
+
+def refuse_no_batch(
+    streams: Sequence[Stream], datasets: Mapping[str, Any], options: LoaderOptions, *, world_size: int = 1
+) -> None:
+    """Look for streams of whole data sets that :func:`make_loader` will refuse.
+
+    Args:
+        streams: of a method; what it selects itself is known in training only.
+        datasets: source name -> data set.
+        options: how samples are loaded.
+        world_size: number of processes.
+
+    Raises:
+        ConfigError: a stream has no sample, or no full batch with ``drop_last``.
+    """
+    for stream in streams:
+        if stream.ids is None and stream.source in datasets:
+            _check_count(len(datasets[stream.source]), stream, options, world_size)
+
+
+def _check_count(count: int, stream: Stream, options: LoaderOptions, world_size: int) -> None:
+    if count == 0:
+        raise ConfigError(f"stream {stream.name!r}", "has no sample", "check the data set and the selection")
+    size, share = stream.batch_size or options.batch_size, -(-count // world_size)
+    if share < size and _drops_last(count, stream, options, world_size):
+        key = "data_loader.batch_size" if stream.batch_size is None else "the method's batch"
+        part = f", {share} in each of {world_size} processes" if world_size > 1 else ""
+        cause = f"true leaves no batch: of {stream.name} there are {count} samples{part}, a batch has {size}"
         raise ConfigError(
-            "data_loader",
-            f"drop_last leaves no batch of {len(ids)} samples",
-            "lower batch_size or set drop_last: false",
+            "data_loader.drop_last", cause, f"lower {key} to {share} or less, or set it to false"
         )
-    return loader
+
+
+def _drops_last(count: int, stream: Stream, options: LoaderOptions, world_size: int) -> bool:
+    """Not of what goes in order, which is seen whole, nor of a selection so small that nothing would be left."""
+    full = -(-count // world_size) >= (stream.batch_size or options.batch_size)
+    return options.drop_last and stream.shuffle and (full or stream.ids is None)
 
 
 class StreamLoader:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from coteach.losses.target import as_soft_target, hard_label
+from coteach.methods.base import Method
 from coteach.methods.label_method import LabelMethod
 from coteach.training.alarms import Watch
 from coteach.types import Batch
@@ -36,6 +37,7 @@ class NetworkWatch(Watch):
         self._pairs = list(combinations(method.trained, 2))
         self._counts: Tensor | None = None
         self._distances: Tensor | None = None
+        self._probs: Tensor | None = None  # of the batch that is looked at next
 
     def _start(self) -> tuple[Tensor, Tensor]:
         """Nothing counted: how often each network (and at last the label) has each class; the pairs' distances."""
@@ -43,13 +45,23 @@ class NetworkWatch(Watch):
         counts = torch.zeros(len(method.trained) + 1, method.num_classes, dtype=torch.int64, device=device)
         return counts, torch.zeros(len(self._pairs), device=device)
 
+    def predicted(self, method: Method, batch: Batch, batch_idx: int) -> Any:
+        """The same prediction; of a batch that is looked at, every network is computed once for both."""
+        own_way = type(method).predict is not LabelMethod.predict
+        if batch_idx >= BATCHES or own_way or not set(self._method.predicting) <= set(self._method.trained):
+            return method.predict(batch.inputs)
+        self._probs = self._method.network_probs(batch.inputs, self._method.trained)
+        return self._probs[[self._method.trained.index(name) for name in self._method.predicting]].mean(0)
+
     def look(self, batch: Batch, batch_idx: int, prediction: Any = None) -> None:  # noqa: ARG002
         """Predict a batch by every trained network; after some batches nothing more is done."""
         if batch_idx >= BATCHES:
             return
         if self._counts is None or self._distances is None:
             self._counts, self._distances = self._start()
-        probs = self._method.network_probs(batch.inputs, self._method.trained)
+        probs, self._probs = self._probs, None
+        if probs is None:
+            probs = self._method.network_probs(batch.inputs, self._method.trained)
         target = as_soft_target(batch.target, self._method.num_classes)
         rows = [hard_label(one) for one in (*probs, target.probs)]
         self._counts += torch.stack([_count(row, target.valid, self._method.num_classes) for row in rows])

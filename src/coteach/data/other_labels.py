@@ -1,0 +1,60 @@
+"""Labels of data sets of other packages, as far as they are told without reading all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from coteach.data.image_labels import ImageLabels
+from coteach.errors import InputError
+
+_LOOKED_AT = 64  # samples
+
+
+def check_other_labels(dataset: Any, num_classes: int) -> None:
+    """Refuse integer labels that are none of the classes: in training they would pass for no label.
+
+    All are looked at where they are listed: in ``targets``, as torchvision's sets have them, or in a ``TensorDataset``.
+    Of another set some samples are drawn, from all over it. Labels of another kind than one integer an image pass.
+
+    Args:
+        dataset: gives ``(image, label)`` or ``{"image", "mask"}``.
+        num_classes: ``C``.
+
+    Raises:
+        InputError: a label is neither a class nor -1, or there is no sample.
+    """
+    name = type(dataset).__name__
+    if len(dataset) == 0:
+        raise InputError(name, "has no samples", "give at least one")
+    labels = _listed(dataset)
+    items: Sequence[int] = range(len(dataset))
+    if labels is None:
+        items = range(0, len(dataset), -(-len(dataset) // _LOOKED_AT))
+        drawn = [_integer(dataset[item]) for item in items]
+        if None in drawn:
+            return
+        labels = np.array(drawn, np.int64)
+    ImageLabels(labels).check(num_classes, lambda index: f"{name}, item {items[index]}")
+
+
+def _listed(dataset: Any) -> np.ndarray | None:
+    """``(N,)`` integers; None if the data set lists none."""
+    given = getattr(dataset, "targets", None)
+    if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
+        given = dataset.tensors[1]
+    if not isinstance(given, list | tuple | Tensor | np.ndarray) or len(given) != len(dataset):
+        return None
+    found = np.asarray(given)
+    return found if found.ndim == 1 and np.issubdtype(found.dtype, np.integer) else None
+
+
+def _integer(sample: Any) -> int | None:
+    label = sample["mask"] if isinstance(sample, Mapping) else sample[1]
+    if isinstance(label, Tensor | np.ndarray | np.integer) and label.ndim == 0:
+        label = label.item()
+    return label if isinstance(label, int) and not isinstance(label, bool) else None

@@ -1,0 +1,60 @@
+"""Labels of other packages' data sets: those outside the classes are refused, as far as they are told."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset, TensorDataset
+
+from coteach.data.other_labels import check_other_labels
+from coteach.errors import InputError
+
+
+class Theirs(Dataset):
+    """Counts what is drawn; each label is made by ``wrap``, as data sets write them."""
+
+    def __init__(self, labels, wrap=int):
+        self.labels, self.wrap, self.drawn = labels, wrap, 0
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        self.drawn += 1
+        return torch.zeros(1, 4, 4), self.wrap(self.labels[index])
+
+
+@pytest.mark.parametrize("wrap", [int, torch.tensor, np.int64, np.asarray])
+def test_labels_from_one_on_are_refused(wrap):
+    with pytest.raises(
+        InputError, match=r"Theirs, item 1: its label 2 is not one of 0 to 1 \(2 such labels\)"
+    ):
+        check_other_labels(Theirs([1, 2, 1, 2], wrap), 2)
+    check_other_labels(Theirs([1, 2, -1, 0], wrap), 3)
+
+
+def test_a_long_set_is_sampled_from_all_over_it():
+    data = Theirs([0, 1] * 500 + [5] * 20)
+    with pytest.raises(InputError, match=r"item 1008: its label 5"):
+        check_other_labels(data, 2)
+    assert data.drawn <= 64
+
+
+def test_listed_labels_are_all_looked_at_without_drawing():
+    data = Theirs([0] * 1000)
+    data.targets = [0] * 777 + [4] + [0] * 222
+    with pytest.raises(InputError, match=r"item 777: its label 4"):
+        check_other_labels(data, 2)
+    assert data.drawn == 0
+    tensors = TensorDataset(torch.zeros(3, 1, 4, 4), torch.tensor([0, 1, 9]))
+    with pytest.raises(InputError, match=r"TensorDataset, item 2: its label 9"):
+        check_other_labels(tensors, 2)
+
+
+def test_other_kinds_of_labels_pass():
+    check_other_labels(Theirs([0.5, 7.0], float), 2)
+    check_other_labels(Theirs([0, 9], lambda code: torch.full((4, 4), code)), 2)  # maps
+    data = Theirs([0, 1])
+    data.targets = ["no", "integers"]
+    check_other_labels(data, 2)
+    with pytest.raises(InputError, match="Theirs: has no samples; give at least one"):
+        check_other_labels(Theirs([]), 2)
