@@ -27,6 +27,7 @@ from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
+from coteach.training.fit_arguments import check_arguments, check_fresh, check_samples
 from coteach.training.fit_result import FitResult
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.precheck import refuse_lone_sample, schedule_remark
@@ -66,7 +67,8 @@ def fit(
         model_factory: gives a freshly initialised network, ``(B, bands, H, W)`` -> scores ``(B, C)``.
         dataset: ``(images, labels)`` as :class:`ArrayDataset` takes them, or a data set of ``(image, label)`` or of
             ``{"image", "mask"}``; the position of a sample is its id.
-        method: what is trained and how, such as ``CoTeaching(CoTeachingConfig(forget_end=0.4))``. It is set up anew.
+        method: what is trained and how, such as ``CoTeaching(CoTeachingConfig(forget_end=0.4, p_start=1, p_end=1))``. It is set up
+            anew.
         val: what is validated on after each epoch, given like ``dataset``; None does not validate.
         epochs: >= 1.
         batch_size: samples a batch, >= 1.
@@ -104,14 +106,19 @@ def fit(
     if keep not in ("last", "best") or (keep == "best" and val is None):
         cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
         raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
-    if not (epochs >= 1 and epochs % 1 == 0 and lr > 0):
-        cause = f"{epochs} and {lr} must be positive, and the first one whole"
-        raise OptionError("epochs, lr", cause, "give positive numbers")
-    sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val)})
+    check_arguments(model_factory=model_factory, method=method, epochs=epochs, batch_size=batch_size, lr=lr)
+    check_arguments(optimizer=optimizer, scheduler=scheduler, num_classes=num_classes, seed=seed)
+    check_arguments(
+        output_dir=output_dir, device=device, num_workers=num_workers, loader=loader, options=options
+    )
+    epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)  # NumPy's are no JSON
+    sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val, "val")})
     if scheduler is None and optimizer is None:
         scheduler = partial(CosineAnnealingLR, T_max=epochs)
     with ExitStack() as stack:
-        folder = Path(output_dir or stack.enter_context(TemporaryDirectory(prefix="coteach-")))
+        folder = Path(
+            stack.enter_context(TemporaryDirectory(prefix="coteach-")) if output_dir is None else output_dir
+        )
         run = TrainingRun(
             method=method,
             make_network=model_factory,
@@ -140,15 +147,18 @@ def _adamw(parameters: Iterable[Tensor], *, lr: float) -> AdamW:
     return AdamW(weights, lr=lr, fused=all(weight.is_floating_point() for weight in weights))
 
 
-def as_dataset(given: Any) -> Any:
-    """``(images, labels)`` as an :class:`ArrayDataset`; a data set as it is."""
+def as_dataset(given: Any, option: str = "dataset") -> Any:
+    """``(images, labels)`` as an :class:`ArrayDataset`; a data set as it is; else an InputError that names the option."""
+    check_samples(given, option)
     return ArrayDataset(*given) if isinstance(given, tuple) else given
 
 
 def _count_classes(dataset: Any, given: int | None) -> int:
     """``C``: what is said, what the data set knows, or how many names torchvision's ``classes`` lists."""
     names = getattr(dataset, "classes", None)
-    found = given or getattr(dataset, "num_classes", None) or (None if names is None else len(names))
+    found = given if given is not None else getattr(dataset, "num_classes", None)
+    if found is None and names is not None:
+        found = len(names)
     if found is None or found < 2:
         cause = f"{type(dataset).__name__} does not tell" if found is None else f"{found} is below 2"
         raise OptionError("num_classes", cause, "give the number of classes")
@@ -186,6 +196,7 @@ def _precheck(run: TrainingRun) -> None:
         raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
     with torch.random.fork_rng(devices=[]):
         network = run.make_network()
+        check_fresh(network, run.make_network())
         sample = run.datasets["train"][0]
         image = sample["image"] if isinstance(sample, dict) else sample[0]
         if isinstance(image, Tensor):

@@ -90,3 +90,37 @@ def test_a_file_that_is_no_configuration(file, text):
 def test_a_missing_file(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "none.yaml")
+
+
+NEEDS = YAML.replace("num_classes: 2", "num_classes: ???").replace(
+    "out_channels: 2", "out_channels: '${num_classes}'"
+)
+
+
+@pytest.mark.parametrize(
+    "overrides", [["~model.out_channels", "num_classes=3"], ["num_classes=3", "~model.out_channels"]]
+)
+def test_a_key_is_deleted_wherever_that_is_asked_for(file, overrides):
+    file.write_text(NEEDS)
+    config = load_config(file, overrides)
+    assert config.num_classes == 3
+    assert config.model == {"_target_": "torch.nn.Conv2d", "in_channels": 2, "kernel_size": 1}
+
+
+def test_a_deleted_key_may_be_given_anew(file):
+    config = load_config(file, ["~model", "+model={_target_: torch.nn.Identity}", "~optimizer.lr", "seed=3"])
+    assert config.model == {"_target_": "torch.nn.Identity"}
+    assert (config.optimizer, config.seed) == ({"_target_": "torch.optim.SGD"}, 3)
+
+
+def test_what_must_be_given_is_named_where_a_key_is_deleted(file):
+    file.write_text(NEEDS)
+    with pytest.raises(
+        ConfigError, match=r"conf\.yaml: num_classes: must be given; set it in the file or as num_"
+    ):
+        load_config(file, ["~model.out_channels"])
+
+
+def test_deleting_what_is_not_there_is_told(file):
+    with pytest.raises(ConfigError, match="nowhere"):
+        load_config(file, ["~nowhere", "seed=3"])

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -96,6 +97,18 @@ def crop(source, target, *, bands=None, drop_place=False, size=(60, 70)):
             {"crs": None, "transform": None} if drop_place else {"crs": file.crs, "transform": file.transform}
         )
     return write_map(target, values, **place)
+
+
+def test_a_run_on_a_data_set_of_others_needs_none_of_it(run_dir, tmp_path, nc_landcover, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other)
+    text = (other / "config.yaml").read_text()
+    assert "coteach.SoftLabelWindowedDataset" in text
+    (other / "config.yaml").write_text(text.replace("coteach.SoftLabelWindowedDataset", "ourpackage.Windows"))
+    crop(nc_landcover.image, tmp_path / "piece.tif")
+    options = ("--checkpoint", "last", "--window", 64, "--overlap", 16)
+    assert coteach("predict", other, tmp_path / "piece.tif", "--output-dir", tmp_path / "maps", *options) == 0
+    assert "1 predicted" in capsys.readouterr().out
 
 
 def test_the_whole_scene(run_dir, predict, tmp_path, nc_landcover, capsys):

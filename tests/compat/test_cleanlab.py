@@ -85,6 +85,9 @@ def test_bad_arguments_of_the_loss_are_named():
         loss_coteaching(y, y, t, 1.0)
     with pytest.raises(OptionError, match="class_weights: 3 for 2 classes"):
         loss_coteaching(y, y, t, 0.1, [1.0, 2.0, 3.0])
+    for label in (-100, 2):  # -100 has no loss in torch, and would be learned from first
+        with pytest.raises(InputError, match=f"label {label}, with scores for 2 classes"):
+            loss_coteaching(y, y, torch.tensor([0, 1, label, 0]), 0.1)
 
 
 def test_the_forget_rate_rises_and_stays():

@@ -253,7 +253,8 @@ def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path):
 
 def test_a_label_that_is_no_class_is_named_by_its_line(tmp_path):
     picture(tmp_path / "0.png")
-    data = ImageTableDataset(table(tmp_path, "path,label", "0.png,1", "", "0.png,3"))
+    picture(tmp_path / "1.png")
+    data = ImageTableDataset(table(tmp_path, "path,label", "0.png,1", "", "1.png,3"))
     with pytest.raises(InputError, match=r"t\.csv, line 4: its label 3 is not one of 0 to 2"):
         data.check_classes(3)
     data.check_classes(4)

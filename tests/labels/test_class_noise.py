@@ -123,6 +123,14 @@ def test_instance_dependent_rate_and_matrix(exact):
             assert abs(wrong - (1 - transition[code, code]) * (clean == code).sum()) < 1
 
 
+@pytest.mark.parametrize(("rate", "wrong"), [(0.0, 0.0), (0.1, 0.1288), (0.2, 0.2055)])
+def test_small_instance_dependent_rates_come_to_more(rate, wrong):
+    """The mean of a normal distribution cut at 0 (Johnson, Kotz): ``rate + 0.1 φ(z) / Φ(z)`` with ``z = rate / 0.1``."""
+    clean = many(2, 30_000)
+    noisy, _ = instance_dependent_noise(clean, np.ones((30_000, 1)), 2, rate, seed=1)
+    assert (noisy != clean).mean() == pytest.approx(wrong, abs=0.007)
+
+
 def test_instance_dependent_noise_follows_the_features():
     """Items that are the same have one distribution of wrong classes; a long feature decides it alone."""
     clean = np.zeros(4000, int)

@@ -11,8 +11,8 @@ from coteach.selection.mixture import clean_probability, select_by_mixture
 
 def plain_em(values):
     """DivideMix's fit by loops: 10 iterations, tolerance 1e-2 on the mean log-likelihood, 5e-4 on the variances."""
-    low, high = min(values), max(values)
-    x = [(v - low) / (high - low) for v in values]
+    low, high = sorted(values)[1], sorted(values)[-2]  # all but one at each end
+    x = [min(1, max(0, (v - low) / (high - low))) for v in values]
     share = [[float(v <= 0.5), float(v > 0.5)] for v in x]
     before = -math.inf
     for _ in range(10):
@@ -57,11 +57,24 @@ def test_right_and_wrong_labels_are_told_apart(losses):
     assert clean[300:].float().mean() < 0.05
 
 
-def test_one_enormous_loss_changes_nothing(losses):
-    many = torch.cat([losses] * 4)  # 2000 items, of which one is lost
+@pytest.mark.parametrize("size", [40, 500, 2000])
+@pytest.mark.parametrize("enormous", [1e6, math.inf])
+def test_one_enormous_loss_changes_nothing(losses, size, enormous):
+    many = torch.cat([losses] * 4)[
+        torch.arange(2000).view(4, 500).T.flatten()
+    ]  # right and wrong ones in turn
+    many = torch.cat([many[: size // 2], many[-(size // 2) :]])
     outlier = many.clone()
-    outlier[-1] = 1e6
+    outlier[-1] = enormous
     assert ((clean_probability(many) > 0.5) == (clean_probability(outlier) > 0.5)).all()
+
+
+def test_many_infinite_losses_are_wrong_labels(losses):
+    infinite = losses.clone()
+    infinite[450:] = math.inf
+    got = clean_probability(infinite)
+    assert (got[:300] > 0.5).float().mean() > 0.95
+    assert got[450:].max() < 0.05
 
 
 def test_invalid_items_take_no_part(losses):
@@ -80,9 +93,10 @@ def test_equal_losses_tell_nothing():
 def test_a_rare_class_keeps_its_minimum(losses):
     group = torch.zeros(500, dtype=torch.int64)
     group[300:] = 1  # this class has large losses only
-    without = select_by_mixture(losses, group=group, num_groups=2)
+    clean = clean_probability(losses)
+    without = select_by_mixture(losses, clean, group=group, num_groups=2)
     assert int(without.mask[300:].sum()) < 10
-    with_minimum = select_by_mixture(losses, group=group, num_groups=2, minimum_share=0.25)
+    with_minimum = select_by_mixture(losses, clean, group=group, num_groups=2, minimum_share=0.25)
     kept = losses[300:][with_minimum.mask[300:]]
     assert len(kept) == 50
     assert kept.max() <= losses[300:].sort().values[49]
@@ -92,4 +106,4 @@ def test_a_rare_class_keeps_its_minimum(losses):
 def test_shares_are_checked(losses):
     for bad in ({"threshold": 1.0}, {"minimum_share": -0.1}, {"group": torch.zeros(500, dtype=torch.int64)}):
         with pytest.raises(OptionError, match=r"threshold|minimum_share|num_groups"):
-            select_by_mixture(losses, **bad)
+            select_by_mixture(losses, clean_probability(losses), **bad)

@@ -59,6 +59,22 @@ def test_one_label_an_image():
     )
 
 
+def test_a_compiled_network_is_not_compiled_for_one_sample():
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    network.compile(backend=backend)
+    sample = torch.rand(1, 3, 2, 2)
+    assert find_misfit(network, sample, 3, ()) is None
+    assert not compiled
+    network(sample)
+    assert len(compiled) == 1
+
+
 def test_the_numbers_say_what_to_change():
     found = find_misfit(SmallFCN(3, 4), SAMPLE, 4, (32, 32))
     assert (found.about, found.has, found.needs) == ("bands", 3, 5)

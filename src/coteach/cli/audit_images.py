@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from coteach.cli.output import detail, say, warn
 from coteach.cli.progress import shows_progress, track
@@ -37,15 +37,18 @@ def audit_images(
 
     Raises:
         InputError: the training set is another one than that of the run.
+        OptionError: the folder cannot be written.
     """
     from coteach.cli.legends import legend_of
     from coteach.cli.runs import config_of
     from coteach.cli.targets import TargetResolver
+    from coteach.cli.writable import check_writable_folder
     from coteach.files import write_json
     from coteach.report.audit import audit
 
     resolver = TargetResolver(allow_target)
     found = audit(run_dir)
+    check_writable_folder(folder, f"--output-dir {folder}")
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
@@ -112,9 +115,8 @@ def _write_page(
             *facts,
         ],
         table=_TABLE,
-        command=click.get_current_context().command_path
-        + f" {run_dir}"
-        + ("" if folds is None else f" --folds {folds}"),
+        command=shlex.join(["coteach", *sys.argv[1:]]),
+        folds=folds,
     )
     write_text(folder / _PAGE, render_audit(page))
 

@@ -166,16 +166,36 @@ def _compose(path: Path, overrides: Sequence[str]) -> Any:
     """Hydra's composition; a key that the file lacks may be given, for the schema says what is a key."""
     from hydra import compose, initialize_config_dir
     from hydra.errors import ConfigCompositionException
+    from omegaconf.errors import InterpolationToMissingValueError
 
     try:
         with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
-            return compose(path.stem, list(overrides))
+            return compose(path.stem, _deletions_last(overrides))
     except ConfigCompositionException as error:
+        if isinstance(error.__cause__, InterpolationToMissingValueError):
+            # of what ~key deletes; what is missing is better told of all that is left
+            _resolved(path, _compose(path, [one for one in overrides if not one.startswith("~")]))
         missing = re.search("Could not override '([^']+)'", str(error))
         known = [f"++{o}" if missing and o.startswith(f"{missing[1]}=") else o for o in overrides]
         if known == list(overrides):
             raise
     return _compose(path, known)
+
+
+def _deletions_last(overrides: Sequence[str]) -> list[str]:
+    """Overrides with each ``~key`` behind the assignments, but for later ones of the same key.
+
+    Hydra looks at what it deletes: an interpolation there may need what is assigned.
+    """
+    keys = [one.lstrip("~+").partition("=")[0] for one in overrides]
+
+    def waits(index: int) -> bool:
+        return overrides[index].startswith("~") and not any(
+            f"{later}.".startswith(f"{keys[index]}.") or f"{keys[index]}.".startswith(f"{later}.")
+            for later in keys[index + 1 :]
+        )
+
+    return [overrides[index] for index in sorted(range(len(keys)), key=waits)]
 
 
 def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:

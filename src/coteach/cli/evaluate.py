@@ -77,6 +77,7 @@ def evaluate(
     from coteach.cli.reference_codes import check_reference_codes, check_reference_options
     from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
     from coteach.cli.targets import TargetResolver
+    from coteach.cli.writable import check_writable_file
     from coteach.data.detection_set import DetectionDataset
     from coteach.data.image_set import ImageSet
     from coteach.files import write_json
@@ -88,12 +89,13 @@ def evaluate(
     check_reference_options(reference, reference_key, legend, ignore_codes)
     config = config_of(run_dir)
     node = dataset_node(config, dataset, str(run_dir / CONFIG_FILE))
+    path = output or run_dir / "evaluation.json"
+    check_writable_file(path, "--output")
     resolver = TargetResolver(allow_target)
     method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint)).to(device_named(device))
     built = resolver.build(node, "dataset", dataset)
     names = config.class_names or [f"class {c}" for c in range(config.num_classes)]
     title = f"{run_dir.name} ({dataset}, {checkpoint})"
-    path = output or run_dir / "evaluation.json"
     figures: Accuracy | ImageFigures | BoxAccuracy
     if top_k and not isinstance(built, ImageSet):
         raise OptionError("--top-k", "is for images with one label each", "leave it out")
@@ -103,6 +105,7 @@ def evaluate(
             figures = measure_boxes(method, built, class_names=config.class_names, advance=advance)
         if verbosity() > Verbosity.QUIET:
             print_box_accuracy(figures, names, title)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(curves_beside(path), figures.curves(names))
         say(f"written: {curves_beside(path)}")
     elif isinstance(built, ImageSet):
@@ -130,6 +133,7 @@ def evaluate(
         check_reference_codes(thing, unknown, built.num_classes, ignore_codes)
         if verbosity() > Verbosity.QUIET:
             print_accuracy(figures, names, title)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"dataset": dataset, "checkpoint": checkpoint, **figures.as_dict(names)})
     say(f"written: {path}")
 

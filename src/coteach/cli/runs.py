@@ -103,8 +103,11 @@ def finds_boxes(config: RunConfig) -> bool:
 
 
 def classifies_images(config: RunConfig, resolver: TargetResolver) -> bool:
-    """Whether a run is one of classification: its labels are one an image."""
-    target = resolver.resolve(str(config.train_dataset.get("_target_")), "dataset", "train_dataset")
+    """Whether a run is one of classification: its labels are one an image. Of other people's data sets that is not asked."""
+    path = str(config.train_dataset.get("_target_"))
+    if path.partition(".")[0] not in resolver.packages:
+        return False
+    target = resolver.resolve(path, "dataset", "train_dataset")
     return isinstance(target, type) and issubclass(target, ImageSet)
 
 

@@ -74,8 +74,10 @@ def loss_coteaching(
         The loss of network 1 and that of network 2.
 
     Raises:
+        InputError: a label is none of the classes (looked at on the CPU; an accelerator has its own assertion).
         OptionError: ``forget_rate`` is outside [0, 1), or there is not one weight a class.
     """
+    _check_labels(t, y_1.shape[1])
     losses = [F.cross_entropy(scores, t, reduction="none") for scores in (y_1, y_2)]
     weight = _item_weights(class_weights, t, y_1)
     factor = weight if legacy_scaling and weight is not None else 1
@@ -86,6 +88,14 @@ def loss_coteaching(
         for own, chosen in zip(losses, (by_2, by_1), strict=True)
     )
     return loss_1, loss_2
+
+
+def _check_labels(t: Int[Tensor, " n"], num_classes: int) -> None:
+    """Also -100, which torch passes over: a loss of 0 would be learned from first."""
+    if t.device.type == "cpu" and ((t < 0) | (t >= num_classes)).any():
+        wrong = t[(t < 0) | (t >= num_classes)][0].item()
+        remedy = "leave such items out of the batch; labels are 0 to one less than there are scores"
+        raise InputError("t", f"label {wrong}, with scores for {num_classes} classes", remedy)
 
 
 def _item_weights(

@@ -25,6 +25,7 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I", "F")  # Pillow's modes of one band of 16
 _GREY = ("1", "L", "LA", *_DEEP)
 _SHOWN = 5  # files that a message names
 _LOOKED_AT = 64  # files whose size in pixels is compared beforehand
+_MOST_VALUES = 2**28  # of one image: 1 GiB of floats, 9459 x 9459 pixels of three bands
 
 
 class ImageFiles(ImageSet):
@@ -35,7 +36,7 @@ class ImageFiles(ImageSet):
         paths: one an image.
         labels: one an image.
         image_size: ``(height, width)`` in pixels, or one number for both, to which every image is resized
-            (bilinear, its shape is not kept); None leaves them as they are, and they must all be alike.
+            (bilinear, its shape is not kept; at most 2^28 values in three bands); None leaves them as they are, and they must all be alike.
         num_bands: 1 (grey) or 3 (RGB); images of the other kind are converted. None takes that of the first image.
         augmentation_list: see :class:`ImageSet`.
         on_error: see :class:`ImageSet`.
@@ -133,7 +134,7 @@ def size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
     """Height and width of an ``image_size`` as data sets take it; None stays None.
 
     Raises:
-        OptionError: it is no size.
+        OptionError: it is no size, or far too large a one.
     """
     if given is None:
         return None
@@ -141,6 +142,11 @@ def size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
     if len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         raise OptionError(
             "image_size", f"{given} is no size", "give [height, width] in pixels, or one number"
+        )
+    if 3 * sides[0] * sides[1] > _MOST_VALUES:
+        cause = f"{sides[0]:,} x {sides[1]:,} pixels are more than {_MOST_VALUES:,} values in three bands"
+        raise OptionError(
+            "image_size", cause, "give the size in pixels that the network is to see, such as 224"
         )
     return sides[0], sides[1]
 

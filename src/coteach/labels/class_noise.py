@@ -1,8 +1,9 @@
 """Known noise in the labels of items: symmetric, pair flip, asymmetric, instance-dependent.
 
 Every function gives the noisy labels and the transition matrix ``T`` that made them: ``T[i, j]`` is the probability
-that an item of class ``i`` is labelled ``j``. Rates are expectations, each item being drawn by itself; with ``exact``
-the number of wrong labels of each class is fixed instead. Errors of maps, which have shapes, are in
+that an item of class ``i`` is labelled ``j``. Rates are expectations, each item being drawn by itself (of instance-dependent
+noise they are the published ones, below what comes of them if they are small); with ``exact`` the number of wrong labels
+of each class is fixed instead. Errors of maps, which have shapes, are in
 :mod:`coteach.labels.noise`.
 
 | noise | from |

@@ -14,6 +14,7 @@ from jaxtyping import Float, Float64, Int, Int64
 from coteach.errors import InputError
 from coteach.labels.quality import JudgedLabels
 from coteach.labels.readings import judge_labels, probs_by_loss
+from coteach.report.audit_input import as_labels, as_probs
 from coteach.tables import write_table
 
 COLUMNS = ("id", "path", "given", "suggested", "p_wrong", "loss", "margin", "forgetting", "agreement")
@@ -105,23 +106,24 @@ class LabelAudit:
 
 
 def audit(
-    source: np.ndarray | str | os.PathLike[str] | Any,
-    labels: Int[np.ndarray, " n"] | None = None,
+    source: str | os.PathLike[str] | Any,
+    labels: Any = None,
     *,
-    out_of_fold: Float[np.ndarray, "n c"] | None = None,
+    out_of_fold: Any = None,
 ) -> LabelAudit:
     """Say of each label how likely it is wrong.
 
     Args:
-        source: the folder of a run on images, what :func:`coteach.fit` gave (with an ``output_dir``), or an array
-            ``(N, C)`` of class probabilities, of any model; best are out-of-fold ones.
-        labels: ``(N,)`` given classes, -1 for none, beside an array of probabilities; a run knows its own.
+        source: the folder of a run on images, what :func:`coteach.fit` gave (with an ``output_dir``), or ``(N, C)``
+            class probabilities, of any model, as array, tensor or lists; best are out-of-fold ones.
+        labels: ``(N,)`` given classes, -1 for none, beside probabilities, in any such form; a run knows its own.
         out_of_fold: beside a run: ``(N, C)`` class probabilities by networks that have not seen the item, such as those
             of :func:`coteach.out_of_fold`; each reading of the history is averaged with them (docs/audit.md says
             what that gains).
 
     Raises:
-        InputError: labels are missing, or are given beside a run; ``out_of_fold`` does not fit the run.
+        InputError: labels are missing, or are given beside a run; they or the probabilities are of another shape or
+            type; ``out_of_fold`` does not fit the run.
         TrainingError: the run has recorded no history.
 
     Example:
@@ -130,15 +132,8 @@ def audit(
         >>> found.ranked()[0], found.suggested[39]
         (np.int64(39), np.int64(0))
     """
-    if isinstance(source, np.ndarray):
-        if labels is None:
-            raise InputError("labels", "are missing", "give one class an item beside the probabilities")
-        if out_of_fold is not None:
-            raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
-        nothing = np.full(len(labels), np.nan)
-        quality = judge_labels([source], labels)
-        followed = _followed(source, labels)
-        return LabelAudit(labels.astype(np.int64), quality, nothing, nothing, nothing, nothing, followed)
+    if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "output_dir"):
+        return _audit_probs(source, labels, out_of_fold)
     if labels is not None:
         raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
     from coteach.training.history import read_history
@@ -146,7 +141,21 @@ def audit(
     folder = source if isinstance(source, (str, os.PathLike)) else source.output_dir
     if folder is None:
         raise InputError("the fit", "was kept in no folder", "give coteach.fit an output_dir")
-    return audit_history(read_history(Path(folder)), out_of_fold)
+    outside = None if out_of_fold is None else as_probs(out_of_fold, "out_of_fold")
+    return audit_history(read_history(Path(folder)), outside)
+
+
+def _audit_probs(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
+    """The audit without a history."""
+    probs = as_probs(source, "source")
+    if labels is None:
+        raise InputError("labels", "are missing", "give one class an item beside the probabilities")
+    if out_of_fold is not None:
+        raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
+    given = as_labels(labels)
+    nothing = np.full(len(given), np.nan)
+    quality = judge_labels([probs], given)
+    return LabelAudit(given, quality, nothing, nothing, nothing, nothing, _followed(probs, given))
 
 
 def audit_history(

@@ -65,6 +65,7 @@ class AuditPage:
         facts: (what, how it was).
         table: name of the CSV with all items.
         command: how the page was asked for.
+        folds: how many times networks were trained without the images that they judged; None for not at all.
     """
 
     title: str
@@ -74,6 +75,7 @@ class AuditPage:
     facts: Sequence[tuple[str, str]]
     table: str
     command: str
+    folds: int | None = None
 
 
 def render_audit(page: AuditPage) -> str:

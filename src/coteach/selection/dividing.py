@@ -38,8 +38,10 @@ def divide(
     """
     clean, kept = [], []
     for own, known in zip(losses, valid.expand(losses.shape), strict=True):
+        probability = clean_probability(own, known)
         found = select_by_mixture(
             own,
+            probability,
             threshold,
             group=label,
             num_groups=num_classes,
@@ -47,7 +49,7 @@ def divide(
             valid=known,
             seed=seed,
         ).mask
-        clean.append(clean_probability(own, known))
+        clean.append(probability)
         kept.append(found if found.any() else known)
     return torch.stack(clean), torch.stack(kept)
 

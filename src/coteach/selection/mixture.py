@@ -28,7 +28,8 @@ def clean_probability(
 
     Losses are first brought to [0, 1]. At most 10 iterations, ended earlier when the mean log-likelihood rises by
     less than 0.01, and 5e-4 added to the variances, as published. Unlike there, 0 and 1 are not the smallest and the
-    largest loss but those within which 99.8 % lie, so that one enormous loss does not squeeze all others together.
+    largest loss but those within which 99.8 % lie, or, from 20 items on, all but one at each end, so that one enormous loss
+    does not squeeze all others together.
 
     Args:
         losses: of the whole training set, any shape.
@@ -41,9 +42,10 @@ def clean_probability(
     wide = wide if wide.dtype == torch.float64 else wide.float()
     counts = ~wide.isnan() if valid is None else valid.reshape(-1) & ~wide.isnan()
     values = wide[counts].double()
-    if not len(values) or values.amin() == values.amax():
+    finite = values[values.isfinite()]
+    if not len(finite) or finite.amin() == finite.amax():
         return counts.to(wide.dtype).reshape(losses.shape)
-    low, high = _bounds(values)
+    low, high = _bounds(finite)
     scaled = ((values - low) / (high - low)).clamp(0, 1)
     clean = torch.zeros_like(wide)
     clean[counts] = _fit(scaled).to(wide.dtype)
@@ -51,8 +53,11 @@ def clean_probability(
 
 
 def _bounds(values: Float[Tensor, " n"]) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Between which 99.8 % lie; the extremes if these are equal (torch.quantile has a limit of size, this has not)."""
-    outside = len(values) // 1000
+    """Between which 99.8 % lie, or all but two; the extremes if these are equal.
+
+    torch.quantile has a limit of size, this has not.
+    """
+    outside = max(len(values) // 1000, min(1, len(values) // 20))
     low = values.kthvalue(1 + outside).values
     high = values.kthvalue(len(values) - outside).values
     return (values.amin(), values.amax()) if low == high else (low, high)
@@ -81,6 +86,7 @@ def _fit(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 def select_by_mixture(
     losses: Float[Tensor, "*items"],
+    clean: Float[Tensor, "*items"],
     threshold: float = 0.5,
     *,
     group: Tensor | None = None,
@@ -93,7 +99,8 @@ def select_by_mixture(
 
     Args:
         losses: of the whole training set, any shape.
-        threshold: on ``clean_probability``, in [0, 1).
+        clean: what ``clean_probability`` says of them.
+        threshold: on that, in [0, 1).
         group: class of every item; with ``minimum_share`` it guards rare classes against being called noise.
         num_groups: ``G``; required with ``group``.
         minimum_share: of each group, the items of smallest loss that are kept in any case, in [0, 1).
@@ -110,7 +117,7 @@ def select_by_mixture(
     check_share("minimum_share", minimum_share, below_one=True)
     if valid is None:
         valid = torch.ones_like(losses, dtype=torch.bool)
-    mask = (clean_probability(losses, valid) > threshold) & valid
+    mask = (clean > threshold) & valid
     if minimum_share > 0:
         least = select_small_loss(
             losses, 1 - minimum_share, group=group, num_groups=num_groups, eligible=valid, seed=seed

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from coteach.data.picture_list import find_pictures
 from coteach.data.picture_reader import PictureReader
+from coteach.data.sample import FULL_SCALE
 from coteach.errors import OptionError
 from coteach.methods.label_method import LabelMethod
 
@@ -46,15 +47,17 @@ class FitResult:
         """Class probabilities of images.
 
         Args:
-            images: ``(N, bands, H, W)`` float, scaled as those of the training set; or pictures, if that was a set of
-                pictures: files, or a folder for all in it and below it, sorted by name.
+            images: ``(N, bands, H, W)``: floats scaled as those of the training set, uint8 or uint16, which are divided by
+                255 or 65535; or pictures, if that was a set of pictures: files, or a folder for all in it and below
+                it, sorted by name.
 
         Returns:
             ``(N, C)``, by the method's own rule which networks predict.
 
         Raises:
             InputError: a picture cannot be read, or has another size than the others.
-            OptionError: pictures are named that do not exist, or the training set was none of pictures.
+            OptionError: pictures are named that do not exist, the training set was none of pictures, or an array is of
+                another type.
         """
         device = next(self.method.parameters()).device
         with torch.inference_mode():
@@ -63,8 +66,13 @@ class FitResult:
 
     def _parts(self, images: Tensor | np.ndarray | str | Path | Sequence[str | Path]) -> Iterator[Tensor]:
         if isinstance(images, (Tensor, np.ndarray)):
-            scaled = torch.as_tensor(images, dtype=torch.float32)
-            yield from (scaled[start : start + _AT_ONCE] for start in range(0, len(scaled), _AT_ONCE))
+            dtype = str(images.dtype).removeprefix("torch.")
+            if dtype not in FULL_SCALE:
+                remedy = "give uint8, uint16, or floats scaled as those of the training set"
+                raise OptionError("images", f"are {dtype}, which has no scale of its own", remedy)
+            for start in range(0, len(images), _AT_ONCE):
+                part = torch.as_tensor(images[start : start + _AT_ONCE]).to(torch.float32)
+                yield part / FULL_SCALE[dtype]
             return
         if self.reader is None:
             cause = "are pictures, the training set was none of pictures"

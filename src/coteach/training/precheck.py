@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
 from coteach.errors import ConfigError
+from coteach.training.rehearsal import as_written
 from coteach.training.run import TrainingRun
 
 # What methods call the epochs over which something rises or is held back.
@@ -36,7 +37,7 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
         if not isinstance(inputs, Tensor):
             return
         try:
-            with torch.no_grad():
+            with torch.no_grad(), as_written():
                 network.train()(inputs)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,13 @@ _BANDS = (
     (re.compile(r"to have (\d+) channels, but got (\d+) channels"), 1),
     (re.compile(r"running_mean should contain (\d+) elements not (\d+)"), 2),
 )
+
+
+def as_written() -> AbstractContextManager[Any]:
+    """Where compiled networks run uncompiled: one sample is not worth a minute of compilation (torch 2.6 or newer)."""
+    return (
+        torch.compiler.set_stance("force_eager") if hasattr(torch.compiler, "set_stance") else nullcontext()
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +81,7 @@ def find_misfit(
         labelled: shape of the labels of one image: ``(H, W)`` for a map, ``()`` for one label an image.
     """
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             scores = predict(sample)
     except CoteachError:
         raise
@@ -126,7 +134,7 @@ def find_box_misfit(
     """
     bands = images[0].shape[0]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             found = predict(images)
     except CoteachError:
         raise
