@@ -56,6 +56,7 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
             CoTeachingPlusConfig(forget_end=rate, e_warm=ramp, agree_epochs=ramp),
         ),
         "jocor": (JoCoR, JoCoRConfig(forget_end=rate, e_warm=ramp)),
+        "jocor_set": (JoCoR, JoCoRConfig(forget_end=rate, e_warm=ramp, balance="set")),
         "elr": (Elr, ElrConfig()),
         "peer_ensemble": (
             PeerEnsemble,

@@ -94,6 +94,25 @@ def test_the_wrong_labels_come_first(tmp_path, capsys):
     assert np.sum(figures["true_by_given"]) == pytest.approx(60)
 
 
+@pytest.mark.usefixtures("trained")
+def test_the_page_tells_the_command_as_it_was_given(monkeypatch):
+    given = ["audit", "run", "--top", "2", "--output", "the wrong ones"]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/coteach", *given])
+    assert outcome(*given) == 0
+    page = Path("the wrong ones/audit.html").read_text()
+    assert "<code>coteach audit run --top 2 --output &#39;the wrong ones&#39;</code>" in page
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_folds_are_trained(trained, capsys):
+    (trained / "file").write_text("")
+    before = sorted(trained.rglob("*"))
+    assert outcome("audit", "run", "--output", "file/out", "--folds", "2") == 1
+    error = capsys.readouterr().err
+    assert "--output-dir file/out: file" in error
+    assert "cannot be written (Not a directory); choose a place that can be written" in error
+    assert sorted(trained.rglob("*")) == before
+
+
 def test_the_same_from_python_and_beside_the_run_by_default(trained):
     assert outcome("audit", "run", "--quiet") == 0
     with (trained / "run" / "audit" / "labels.csv").open(newline="") as stream:

@@ -163,6 +163,19 @@ def test_options_of_maps_are_refused_for_images(trained, capsys):
     assert "top-k: 4 of 3 classes; give 1 to 3" in capsys.readouterr().err
 
 
+def test_figures_that_cannot_be_written_are_not_worked_out(trained, tmp_path, monkeypatch, capsys):
+    assert call("evaluate", trained, "--output", tmp_path / "new" / "deep" / "e.json", "--quiet") == 0
+    assert json.loads((tmp_path / "new" / "deep" / "e.json").read_text())["images"] == 9
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("coteach.cli.evaluate_images.measure_images", None)
+    monkeypatch.setattr("coteach.cli.report_page.make_report", None)
+    for command, place in (("evaluate", "file/e.json"), ("evaluate", "new"), ("report", "file/r.html")):
+        assert call(command, trained, "--output", tmp_path / place) == 1
+        error = capsys.readouterr().err
+        assert f"Error: --output {tmp_path / place}: " in error
+        assert ("is a folder" if place == "new" else "cannot be written (Not a directory)") in error
+
+
 def test_a_table_trains_to_the_same_numbers_and_goes_on(sets, trained, tmp_path, capsys):
     """A CSV of the same files in the same order, with names as labels, is the same data."""
     for part in ("train", "val"):

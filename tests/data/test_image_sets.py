@@ -13,11 +13,11 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from coteach import ArrayDataset, ImageFolderDataset, ImageTableDataset
-from coteach.data.image_files import read_picture
+from coteach.data.image_files import read_picture, size_of
 from coteach.data.image_samples import FASHION_MNIST_CLASSES
 from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch
 from coteach.data.samples import prepare_fashion_mnist
-from coteach.errors import InputError, OptionError, TableError
+from coteach.errors import CoteachWarning, InputError, OptionError, TableError
 from coteach.losses.target import as_soft_target
 
 RNG = np.random.default_rng(7)
@@ -106,6 +106,16 @@ def test_images_of_other_sizes_are_resized_or_named(folders):
     for bad in (0, [4], "5"):
         with pytest.raises((OptionError, TypeError)):
             ImageFolderDataset(root, bad)
+
+
+def test_a_size_that_no_memory_holds_is_refused():
+    """2^28 values in three bands are 9459.5 pixels on a side."""
+    assert size_of(9459) == (9459, 9459)
+    for size in (9460, [100, 10**7], 10**6):
+        with pytest.raises(
+            OptionError, match=r"image_size: [\d,]+ x [\d,]+ pixels are more than 268,435,456 values"
+        ):
+            size_of(size)
 
 
 def test_a_resized_image_is_pillows_bilinear_one(tmp_path):
@@ -249,6 +259,23 @@ def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path):
     with pytest.warns(UserWarning, match=r"t\.csv: 4 of 6 rows cannot be read \(line 4.*; they are left out"):
         data = ImageTableDataset(csv, on_error="skip")
     assert [row["path"] for row in data.rows] == ["0.png", "2.png"]
+
+
+def test_rows_that_name_an_image_again_are_told(tmp_path):
+    for name in ("0.png", "1.png", "deep/0.png"):
+        picture(tmp_path / name)
+    csv = table(
+        tmp_path, "path,label", "0.png,1", "1.png,0", "deep/0.png,1", "", "./deep/../0.png,0", "1.png,0"
+    )
+    with pytest.warns(CoteachWarning) as told:
+        data = ImageTableDataset(csv)
+    [warning] = told
+    assert "t.csv: 2 of 5 rows name an image that is named before, first 0.png in lines 2 and 6;" in str(
+        warning.message
+    )
+    assert len(data) == 5
+    csv.write_text("\n".join(csv.read_text().splitlines()[:4]) + "\n")
+    assert len(ImageTableDataset(csv)) == 3
 
 
 def test_a_label_that_is_no_class_is_named_by_its_line(tmp_path):

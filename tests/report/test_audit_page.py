@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 
 import coteach
 from coteach.errors import InputError
@@ -76,6 +77,50 @@ def test_probabilities_from_anywhere():
     assert found.rows(NAMES)[0]["loss"] == ""
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        torch.as_tensor,
+        lambda values: torch.as_tensor(values, dtype=torch.float64, device="cpu").requires_grad_(),
+        list,
+    ],
+    ids=["tensors", "tensors with gradients", "lists"],
+)
+def test_probabilities_and_labels_in_any_form(form):
+    history = toy_history()
+    probs, labels = history["probs"][0].astype(float), history["label"]
+    expected = coteach.audit(probs, labels)
+    for given in (labels.tolist(), torch.as_tensor(labels), labels.astype(np.int8)):
+        found = coteach.audit(form(probs.tolist()), given)
+        assert found.given.tolist() == labels.tolist()
+        np.testing.assert_array_equal(found.p_wrong, expected.p_wrong)
+
+
+def test_tensors_of_16_bits_are_taken():
+    """0.75 and 0.25 are exact in bfloat16, a type that NumPy does not have."""
+    probs = torch.tensor([[0.75, 0.25]] * 20 + [[0.25, 0.75]] * 20)
+    labels = torch.arange(40) // 20
+    found = audit(probs.bfloat16(), labels)
+    np.testing.assert_array_equal(found.p_wrong, audit(probs, labels).p_wrong)
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        (None, [0, 1], "source: is no array of numbers, but NoneType"),
+        (np.ones(2), [0, 1], r"source: are float64 of shape \(2,\); give class probabilities \(N, C\)"),
+        ([["a", "b"]], [0], "source: are <U1 of shape"),
+        ([[0.5, 0.5], [1.0]], [0, 1], "source: have rows of unequal length"),
+        (np.ones((2, 2)), [0.0, 1.0], r"labels: are float64 of shape \(2,\); give integer classes"),
+        (np.ones((2, 2)), torch.zeros(2, 2, dtype=torch.long), "labels: are int64 of shape"),
+        (np.ones((2, 2)), "labels.csv", "labels: are <U10 of shape"),
+    ],
+)
+def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):
+    with pytest.raises(InputError, match=message):
+        audit(probs, labels)
+
+
 def test_labels_go_with_probabilities_only(tmp_path):
     with pytest.raises(InputError, match="are missing"):
         audit(np.ones((2, 2)))
@@ -91,14 +136,18 @@ def test_confusions_are_the_pairs_off_the_diagonal():
 class Reader(HTMLParser):
     def __init__(self):
         super().__init__()
-        self.tags, self.text, self.sources = [], "", []
+        self.tags, self.text, self.sources, self.crossed_out, self.styled = [], "", [], [], None
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
+        self.styled = dict(attributes).get("class")
         self.sources += [value for key, value in attributes if key == "src"]
 
     def handle_data(self, data):
         self.text += " " + data
+        if self.styled == "said":
+            self.crossed_out.append(data)
+        self.styled = None
 
 
 def page_of(**changes):
@@ -126,6 +175,18 @@ def test_the_page_holds_its_pictures_and_escapes_names():
     assert "script" not in page.tags
     for text in ("<dog>", "a<b>.png", "Labels of <run>", "No picture: cannot be read", "All pairs"):
         assert text in page.text
+
+
+def test_only_labels_are_crossed_out_that_another_class_is_more_probable_than():
+    """Item 3 is a cat called a dog; 4 is a cat and called one."""
+    page = page_of()
+    assert page.crossed_out == ["<dog>"]
+    assert page.text.count("cat") > page_of(suspects=[Suspect(3, "", "")]).text.count("cat")
+
+
+def test_folds_are_told():
+    assert "trained 4 times more" in page_of(folds=4).text
+    assert "times more" not in page_of().text
 
 
 def test_many_classes_are_told_by_pairs_only():

@@ -11,6 +11,7 @@ from typing import Any
 
 from coteach.cli.data_paths import Node, absolute
 from coteach.cli.interpolation import without_environment
+from coteach.cli.override_order import deletions_last
 from coteach.cli.packaged import find_config
 from coteach.cli.yaml_limits import check_yaml
 from coteach.errors import ConfigError
@@ -170,7 +171,7 @@ def _compose(path: Path, overrides: Sequence[str]) -> Any:
 
     try:
         with initialize_config_dir(str(path.resolve().parent), version_base="1.3"):
-            return compose(path.stem, _deletions_last(overrides))
+            return compose(path.stem, deletions_last(overrides))
     except ConfigCompositionException as error:
         if isinstance(error.__cause__, InterpolationToMissingValueError):
             # of what ~key deletes; what is missing is better told of all that is left
@@ -180,22 +181,6 @@ def _compose(path: Path, overrides: Sequence[str]) -> Any:
         if known == list(overrides):
             raise
     return _compose(path, known)
-
-
-def _deletions_last(overrides: Sequence[str]) -> list[str]:
-    """Overrides with each ``~key`` behind the assignments, but for later ones of the same key.
-
-    Hydra looks at what it deletes: an interpolation there may need what is assigned.
-    """
-    keys = [one.lstrip("~+").partition("=")[0] for one in overrides]
-
-    def waits(index: int) -> bool:
-        return overrides[index].startswith("~") and not any(
-            f"{later}.".startswith(f"{keys[index]}.") or f"{keys[index]}.".startswith(f"{later}.")
-            for later in keys[index + 1 :]
-        )
-
-    return [overrides[index] for index in sorted(range(len(keys)), key=waits)]
 
 
 def parse_config(content: Mapping[str, Any], origin: str) -> RunConfig:

@@ -8,6 +8,7 @@ import click
 
 from coteach.cli import shared_options as shared
 from coteach.cli.output import say
+from coteach.cli.writable import check_writable_file
 from coteach.errors import OptionError
 
 
@@ -58,8 +59,7 @@ def report(
     with boxes: average precision, precision and recall, pseudo boxes and curves.
     """
     chosen = _band_numbers(bands)
-    if output.is_dir():
-        raise OptionError(f"--output {output}", "is a folder", "give the name of an HTML file")
+    check_writable_file(output, "--output")
 
     from coteach.cli.report_boxes import are_of_boxes, make_box_report
     from coteach.cli.report_page import make_report

@@ -13,6 +13,7 @@ import numpy as np
 from coteach.data.image_files import ImageFiles
 from coteach.data.image_labels import NO_LABEL, ImageLabels
 from coteach.data.image_set import OnError
+from coteach.data.repeated_images import warn_of_repeats
 from coteach.errors import CoteachWarning, TableError
 from coteach.tables import Table, read_table
 
@@ -99,7 +100,7 @@ class ImageTableDataset(ImageFiles):
         if weight_key is not None:
             weights = np.array([float(row[weight_key]) for row in self.rows], np.float32)
         paths = [_located(table, row[path_key].strip(), root) for row in self.rows]
-        _tell_twice(table, paths, self._lines)
+        warn_of_repeats(table.path, paths, self._lines)
         super().__init__(
             table.path,
             paths,
@@ -182,26 +183,6 @@ def _tell(
     if on_error == "raise":
         raise TableError(str(table.path), cause, remedy)
     warnings.warn(f"{table.path}: {cause}; they are left out", CoteachWarning, stacklevel=4)
-
-
-def _tell_twice(table: Table, paths: Sequence[Path], lines: Sequence[int]) -> None:
-    """Warn of rows whose image an earlier row names: random parts of the table would share it."""
-    first: dict[str, int] = {}
-    again = [
-        (line, earlier)
-        for path, line in zip(paths, lines, strict=True)
-        if (earlier := first.setdefault(os.path.normpath(path), line)) != line
-    ]
-    if again:
-        line, earlier = again[0]
-        name = paths[lines.index(line)].name
-        warnings.warn(
-            f"{table.path}: {len(again)} of {len(paths)} rows name an image that is named before, first {name} in lines "
-            f"{earlier} and {line}; where the rows are divided at random, as into folds, networks are judged by images "
-            "that they learned; keep one row an image",
-            CoteachWarning,
-            stacklevel=3,
-        )
 
 
 def _too_short(table: Table, bad: Mapping[int, str]) -> int:

@@ -31,16 +31,16 @@ def check_arguments(**given: Any) -> None:
 
 
 def _whole(least: int | None, option: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise OptionError(option, f"is {_told(value)}", "give a whole number, such as 10")
     if least is not None and int(value) < least:
         raise OptionError(option, f"{value} is below {least}", f"give {least} or more")
 
 
 def _positive(option: str, value: Any) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise OptionError(option, f"is {_told(value)}", "give a number, such as 0.001")
-    if not 0 < value < math.inf:
+    if not 0 < float(value) < math.inf:
         raise OptionError(option, f"{value} is not positive and finite", "give a positive number")
 
 
@@ -65,7 +65,7 @@ def _factory(option: str, value: Any) -> None:
 
 def _maker(option: str, value: Any) -> None:
     if value is not None and not callable(value):
-        remedy = f"give a function that makes the {option}, as functools.partial makes of its class"
+        remedy = f"give a function that makes the {option}, such as functools.partial of its class"
         raise OptionError(option, f"is {_told(value)}", remedy)
 
 
