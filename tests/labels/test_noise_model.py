@@ -72,6 +72,20 @@ def test_what_was_learned_of_pair_flips_hides_them_from_the_probabilities_alone(
     assert wrong[by_loss].mean() < 0.7
 
 
+def test_clusters_of_all_items_name_classes_that_few_labels_name_wrongly():
+    """Of eight labels of a class five and more may be wrong by chance, where 45 % are: four of five times in one class or another."""
+    shares = {"alone": [], "beside": []}
+    for seed in range(5):
+        probs, given, truth = noisy_scores(pair_flip(0.45), 2000, seed=seed, spread=0.3)
+        few = (probs[:40], given[:40])
+        rest = (probs[40:], given[40:])
+        for name, model in (("alone", noise_model(*few)), ("beside", noise_model(*few, beside=rest))):
+            believed = model.p_right(*rest) > 0.5
+            shares[name].append((given == truth)[40:][believed].mean())
+    assert min(shares["beside"]) > 0.97
+    assert min(shares["alone"]) < 0.7
+
+
 def test_rows_are_distributions_and_their_scale_does_not_matter():
     probs, given, _ = noisy_scores(symmetric(0.3), count=300)
     found = find_clusters(probs, given).probs(probs)

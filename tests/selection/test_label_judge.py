@@ -21,7 +21,7 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
     wrong = given != truth
     assert judge.rate.item() == pytest.approx(wrong.float().mean().item(), abs=0.1)
     for code in range(3):
-        assert wrong[kept[0] & (given == code)].float().mean() < 0.12
+        assert wrong[kept[0] & (given == code)].float().mean() < 0.15
 
 
 def test_memory_bounds_the_rows_of_many_classes(monkeypatch):

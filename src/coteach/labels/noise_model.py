@@ -72,15 +72,24 @@ class NoiseModel:
 
 
 def noise_model(
-    probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], *, copies: int = 1
+    probs: Float[np.ndarray, "n c"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    copies: int = 1,
+    beside: tuple[Float[np.ndarray, "m c"], Int[np.ndarray, " m"]] | None = None,
 ) -> NoiseModel:
     """Estimate the noise.
+
+    Where labels of a class half name one other, few labels do not tell which of the two it is, and clusters that are named
+    wrongly take their neighbours' places. So clusters are found among all items if there are more: what a network says of
+    labels that it has learned hides how many are wrong, but not which items are alike.
 
     Args:
         probs: ``(n, C)`` class probabilities of items whose labels the network has not learned, ``C`` at least 2; rows
             are scaled to sum 1, none of them sums to 0.
         labels: ``(n,)`` given classes, 0 to C-1.
         copies: rows of each item, as of several networks.
+        beside: the same of items whose labels may have been learned: for the clusters only.
 
     Raises:
         InputError: shapes do not fit, or a label is C or more.
@@ -91,7 +100,7 @@ def noise_model(
     clusters, said, alike = None, probs, 0.0  # without clusters the same word would hide all other noise
     if classes <= _CLUSTERED:
         alike = float(_ALIKE * copies * (min(classes, _ALIKE_CLASSES) - 2))
-        clusters = find_clusters(probs, labels, alike=alike, copies=copies)
+        clusters = _clusters(probs, labels, alike, copies, beside)
         said = clusters.probs(probs)
     quality = label_quality(
         said,
@@ -103,6 +112,21 @@ def noise_model(
     wrong = np.bincount(labels, quality.p_wrong, minlength=classes) + _AS_ALL * quality.noise_rate
     count = np.bincount(labels, minlength=classes) + _AS_ALL
     return NoiseModel(clusters, quality, wrong / count, _agreed(probs, labels, 1 - quality.noise_rate))
+
+
+def _clusters(
+    probs: Float[np.ndarray, "n c"],
+    labels: Int[np.ndarray, " n"],
+    alike: float,
+    copies: int,
+    beside: tuple[Float[np.ndarray, "m c"], Int[np.ndarray, " m"]] | None,
+) -> ScoreClusters:
+    """Of these items, or of these and those beside them."""
+    if beside is None:
+        return find_clusters(probs, labels, alike=alike, copies=copies)
+    rows, given = (np.concatenate(parts) for parts in zip((probs, labels), beside, strict=True))
+    drawn = _drawn(given, probs.shape[1])
+    return find_clusters(rows[drawn], given[drawn], copies=copies)  # so many need nothing in their favour
 
 
 def _agreed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"], right: float) -> float:

@@ -1,7 +1,7 @@
 """Which labels two networks believe of each other's, with as many refused as labels held out say are wrong.
 
-What each network last said of every image is kept. A tenth of the labels is never learned from; on them the noise is estimated
-at each division (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
+What each network last said of every image is kept. A tenth of the labels is never learned from; at each division the noise is estimated
+on them, by clusters of all images (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
 class the least likely are refused, as many as are wrong. So it does not matter whether a wrong label has a large loss: where all
 sevens are half labelled 8, its loss is that of a right one.
 
@@ -78,9 +78,8 @@ class LabelJudge(nn.Module):
         measured = self._drawn((known.all(0) & apart).nonzero()[:, 0], step)
         if not enough(len(measured)):
             return known & ~apart
-        given = label[measured].cpu().numpy()
-        said = self.said[:, measured].flatten(0, 1).cpu().numpy()
-        model = noise_model(said, np.tile(given, 2), copies=2)
+        learned = self._drawn((known.all(0) & ~apart).nonzero()[:, 0], step)
+        model = noise_model(*self._rows_of(measured, label), copies=2, beside=self._rows_of(learned, label))
         if self.rate == 0:  # once: later ones are of the same labels, and of networks that know more
             warn_of_doubt(model, len(measured), "warm_epochs")
         self.rate.fill_(model.overall)
@@ -93,6 +92,12 @@ class LabelJudge(nn.Module):
         )
         # processors that round differently may divide equals differently
         return as_in_first(kept, self.rate)[0]
+
+    def _rows_of(
+        self, ids: Int64[Tensor, " d"], label: Int[Tensor, " n"]
+    ) -> tuple[Float[np.ndarray, "m c"], Int[np.ndarray, " m"]]:
+        """What both networks said of these images, and their labels, one network after the other."""
+        return self.said[:, ids].flatten(0, 1).cpu().numpy(), np.tile(label[ids].cpu().numpy(), 2)
 
     def _drawn(self, ids: Int64[Tensor, " m"], step: int) -> Int64[Tensor, " d"]:
         """As many as the memory takes; by hash, for data sets are often sorted by class."""
