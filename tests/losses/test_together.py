@@ -75,8 +75,8 @@ def judge(seed):
     judged.said[:] = probs
     label = label.sort().values
     kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), step=1)
-    rate.said[:600], rate.labels[:600] = probs, label
-    rate.seen += 600
+    rate.held.said[:600], rate.held.labels[:600] = probs, label
+    rate.held.seen += 600
     rate.begin_epoch(2)
     return [kept, judged.rate, rate.overall, rate.by_class]
 

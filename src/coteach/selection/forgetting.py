@@ -117,12 +117,11 @@ class ForgetRate(nn.Module):
         if self.noise is None or not self.holds_out(epoch):  # nobody has to hear
             return valid
         if ids is None:
-            held, apart = valid, torch.zeros_like(valid)
-        else:
-            out = self.noise.holds_out(ids.long(), epoch=epoch, seed=seed)
-            apart = out.view(-1, *[1] * (valid.ndim - 1)).expand(valid.shape)
-            held = valid & apart
-        self.noise.observe(logits, label, held, seed=seed, step=step)
+            self.noise.observe(logits, label, valid, seed=seed, step=step)
+            return valid
+        out = self.noise.holds_out(ids.long(), epoch=epoch, seed=seed)
+        apart = out.view(-1, *[1] * (valid.ndim - 1)).expand(valid.shape)
+        self.noise.observe(logits, label, valid & apart, valid & ~apart, seed=seed, step=step)
         return valid & ~apart
 
     def always_keeps(self, epoch: float) -> bool:

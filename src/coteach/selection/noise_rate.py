@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor, nn
@@ -39,13 +40,49 @@ def held_out(ids: Int64[Tensor, " b"], seed: int) -> Bool[Tensor, " b"]:
     return tie_order(ids, seed, _DRAW, bits) < round(HELD_OUT * (1 << bits))
 
 
+class _Latest(nn.Module):
+    """The latest rows of class probabilities with their labels, as many as there is room for."""
+
+    said: Tensor
+    labels: Tensor
+    seen: Tensor
+
+    def __init__(self, rows: int, num_classes: int) -> None:
+        super().__init__()
+        self.rows = rows
+        # one row more, for what is not to be remembered
+        self.register_buffer("said", torch.full((rows + 1, num_classes), torch.nan))
+        self.register_buffer("labels", torch.zeros(rows + 1, dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+
+    def remember(
+        self, rows: Float[Tensor, "m c"], codes: Int64[Tensor, " m"], here: Bool[Tensor, " m"]
+    ) -> None:
+        """Those that are ``here``, each over the oldest."""
+        place = torch.where(here, (self.seen + here.cumsum(0) - 1) % self.rows, self.rows)
+        self.said[place] = rows
+        self.labels[place] = codes
+        self.said[-1], self.labels[-1] = torch.nan, 0
+        self.seen += here.sum()
+
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and labels."""
+        count = min(int(self.seen), self.rows)
+        return self.said[:count].cpu().numpy(), self.labels[:count].cpu().numpy()
+
+    def forget(self) -> None:
+        """All of them."""
+        self.said.fill_(torch.nan)
+        self.seen.zero_()
+
+
 class NoiseRate(nn.Module):
     """Running estimate of the share of wrong labels; all of it is in the ``state_dict``.
 
     Args:
         num_classes: ``C``.
         until: images are held out before this epoch, or before epoch 3 if that is later.
-        capacity: items that are remembered, the latest ones; None fits the memory.
+        capacity: items that are remembered, the latest ones, of those held out and as many others; None fits the memory.
         per_batch: at most as many are taken from a batch.
 
     Attributes:
@@ -55,9 +92,6 @@ class NoiseRate(nn.Module):
 
     overall: Tensor
     by_class: Tensor
-    said: Tensor
-    labels: Tensor
-    seen: Tensor
     epoch: Tensor
 
     def __init__(
@@ -65,15 +99,13 @@ class NoiseRate(nn.Module):
     ) -> None:
         super().__init__()
         self.until = max(_EARLIEST, math.ceil(until))
-        self.rows = capacity or min(_ROWS, _NUMBERS // num_classes)
-        self.per_batch = min(per_batch, self.rows)
+        rows = capacity or min(_ROWS, _NUMBERS // num_classes)
+        self.per_batch = min(per_batch, rows)
         self.register_buffer("overall", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("by_class", torch.zeros(num_classes, dtype=torch.float64))
-        # one row more, for what is not to be remembered
-        self.register_buffer("said", torch.full((self.rows + 1, num_classes), torch.nan))
-        self.register_buffer("labels", torch.zeros(self.rows + 1, dtype=torch.int64))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+        self.held = _Latest(rows, num_classes)
+        self.others = _Latest(rows, num_classes)  # whose labels are learned: for the clusters only
 
     def holds_out(self, ids: Int64[Tensor, " b"], *, epoch: float, seed: int) -> Bool[Tensor, " b"]:
         """Which images are not to be learned from in this epoch.
@@ -89,7 +121,8 @@ class NoiseRate(nn.Module):
         self,
         scores: Sequence[Float[Tensor, "b c *s"]],
         label: Int[Tensor, "b *s"],
-        counts: Bool[Tensor, "b *s"],
+        held: Bool[Tensor, "b *s"],
+        others: Bool[Tensor, "b *s"] | None = None,
         *,
         seed: int = 0,
         step: int = 0,
@@ -99,7 +132,8 @@ class NoiseRate(nn.Module):
         Args:
             scores: before the softmax, of one network or of several, whose mean probabilities are taken.
             label: class of every item.
-            counts: which items have a label and are held out.
+            held: which items have a label and are held out.
+            others: which have one that is learned; None for none.
             seed: seed of the run, for which items are taken of a large batch.
             step: counter of the batch, for the same.
         """
@@ -107,15 +141,17 @@ class NoiseRate(nn.Module):
         if len(drawn) < label.numel():
             drawn = tie_order(drawn, seed, step) % label.numel()
         rows = torch.stack([_rows(one, drawn).softmax(1) for one in scores]).mean(0)
-        codes, here = label.reshape(-1)[drawn].long(), counts.reshape(-1)[drawn]
+        codes = label.reshape(-1)[drawn].long()
         # one that is no number would spoil the estimate; the loss of an item held out stops no run
-        here = here & rows.isfinite().all(1)
-        (rows, codes, here), _ = gather_items(rows, codes, here)  # buffers are the same in all processes
-        place = torch.where(here, (self.seen + here.cumsum(0) - 1) % self.rows, self.rows)
-        self.said[place] = rows
-        self.labels[place] = codes
-        self.said[-1], self.labels[-1] = torch.nan, 0
-        self.seen += here.sum()
+        finite = rows.isfinite().all(1)
+        parts = [
+            finite & part.reshape(-1)[drawn]
+            for part in (held, torch.zeros_like(held) if others is None else others)
+        ]
+        # buffers are the same in all processes
+        (rows, codes, *parts), _ = gather_items(rows, codes, *parts)
+        for latest, here in zip((self.held, self.others), parts, strict=True):
+            latest.remember(rows, codes, here)
 
     def begin_epoch(self, epoch: int) -> None:
         """Estimate from the epoch before, and forget what was said in it.
@@ -128,16 +164,17 @@ class NoiseRate(nn.Module):
         if int(self.epoch) == epoch:
             return
         self.epoch.fill_(epoch)
-        known = min(int(self.seen), self.rows)
-        if epoch <= self.until and enough(known):
-            found = noise_model(self.said[:known].cpu().numpy(), self.labels[:known].cpu().numpy())
+        said, labels = self.held.known()
+        if epoch <= self.until and enough(len(labels)):
+            beside = self.others.known()
+            found = noise_model(said, labels, beside=beside if len(beside[1]) else None)
             self.overall.fill_(found.overall).clamp_(max=_HIGHEST)
             self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=_HIGHEST)
             as_in_first(self.overall, self.by_class)  # processors may round differently
             if epoch == self.until:  # the one that stays
-                warn_of_doubt(found, known, "e_warm")
-        self.said.fill_(torch.nan)
-        self.seen.zero_()
+                warn_of_doubt(found, len(labels), "e_warm")
+        self.held.forget()
+        self.others.forget()
 
 
 def _rows(scores: Float[Tensor, "b c *s"], items: Int64[Tensor, " m"]) -> Float[Tensor, "m c"]:
