@@ -67,6 +67,19 @@ def test_a_finished_run_is_left_alone_and_another_configuration_refused(tmp_path
         train(toy_run(tmp_path, identity={"lr": 2}))
 
 
+def test_a_run_of_another_version_is_refused_before_it_goes_on(tmp_path):
+    """As where a method keeps another table than it did."""
+    last = train(toy_run(tmp_path))
+    content = load_checkpoint(last)
+    content["state_dict"]["method.table"] = torch.zeros(3)
+    torch.save(content, last)
+    more = toy_run(tmp_path, options={"max_epochs": 5})
+    with pytest.raises(
+        TrainingError, match=r"version of coteach: it has table, the model has not.*choose another"
+    ):
+        train(more)
+
+
 def test_loader_workers_draw_the_same_samples(tmp_path):
     only_train = {"datasets": {"train": ToyMaps()}}
     train(toy_run(tmp_path / "alone", "supervised", **only_train))

@@ -19,7 +19,7 @@ from coteach.legend import Legend
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.methods.detection_teacher import DetectionTeacher
 from coteach.methods.label_method import LabelMethod
-from coteach.training.checkpoints import FOLDER, load_checkpoint
+from coteach.training.checkpoints import FOLDER, first_difference, load_checkpoint, method_weights
 from coteach.training.epoch_lines import EpochLines
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.history import HISTORY_FILE, HistoryRecording
@@ -106,9 +106,15 @@ def train(run: TrainingRun) -> Path:
     last = run.output_dir / FOLDER / "last.ckpt"
     state = read_state(run.output_dir)
     reached: dict[str, Any] = {"epochs": 0, "batches_seen": 0, "seconds": 0.0}
+    weights: Mapping[str, torch.Tensor] | None = None
     if last.is_file():
         refuse_another(run.output_dir, state, run.identity)
-        reached = load_checkpoint(last)["coteach"]
+        content = load_checkpoint(last)
+        reached = content["coteach"]
+        weights = {
+            name: value.to("meta") for name, value in method_weights(content).items()
+        }  # names and shapes
+        del content
     finished = run.options.is_reached(reached["epochs"], reached["batches_seen"]) or reached.get(
         "stopped_early", False
     )
@@ -119,6 +125,9 @@ def train(run: TrainingRun) -> Path:
             write_state(run.output_dir, facts | {"finished": True, "seconds": reached["seconds"]})
         return last
     run.method.setup(run.make_network, run.task)  # before anything is written: the network may be refused
+    if weights is not None and (difference := first_difference(weights, run.method.state_dict())):
+        remedy = "choose another output_dir, or go on with the version that wrote it"
+        raise TrainingError(str(last), f"is of another network or version of coteach: {difference}", remedy)
     with quiet_lightning():
         module = _module(run, reached["seconds"])
         trainer = make_trainer(
