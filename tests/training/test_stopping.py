@@ -256,12 +256,17 @@ def test_sigterm_may_reach_a_worker_first(tmp_path, error, cause, delay):
 
 
 @pytest.mark.usefixtures("handlers")
-def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [(ENDED, r"killed by signal: Terminated; if"), (None, r"\(pid\(s\) 7\) exited unexpectedly; if")],
+)
+def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path, cause, told):
+    """On a busy machine torch may see that it has ended before it hears how."""
     with (
-        pytest.raises(TrainingError, match=r"a loader worker was lost: .*killed by signal: Terminated; if"),
+        pytest.raises(TrainingError, match=f"a loader worker was lost: .*{told}"),
         heeding_interrupts(tmp_path, "go on"),
     ):
-        raise MISSED from ENDED
+        raise MISSED from cause
 
 
 class Orphaned(ToyMaps):

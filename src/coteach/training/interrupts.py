@@ -16,8 +16,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from coteach.errors import TrainingError
 from coteach.training.loader_workers import end_workers, unnoticed
 
-_WORKER_ENDED = "killed by signal: "  # torch, of a loader worker
-_BY_SIGTERM = f"{_WORKER_ENDED}Terminated"
+_KILLED, _MISSED = "killed by signal: ", "exited unexpectedly"  # torch, of loader workers
+_MAY_BE_SIGTERM = (f"{_KILLED}Terminated", _MISSED)
 _WAIT = 1.0  # seconds in which a signal to all processes of a group reaches the last one
 
 
@@ -56,11 +56,11 @@ def heeding_interrupts(folder: Path, remedy: str) -> Iterator[None]:
             EOFError,
         ) as error:  # the last two of a worker that was about to send something
             told = f"{error} {error.__cause__}"
-            if _WORKER_ENDED not in told and (own or not received()):
+            if not _tells_of_worker(told) and (own or not received()):
                 raise
             with unnoticed():  # torch would raise again for each further worker
                 # one of a group of processes may get a signal to all of them before this one does
-                end = time.monotonic() + (_WAIT if _BY_SIGTERM in told else 0)
+                end = time.monotonic() + (_WAIT if any(one in told for one in _MAY_BE_SIGTERM) else 0)
                 while not received() and time.monotonic() < end:
                     time.sleep(0.01)
                 end_workers(others)
@@ -95,7 +95,12 @@ def _terminated(folder: Path, remedy: str) -> SystemExit:
     return SystemExit(f"Error: {TrainingError(str(folder), 'stopped by SIGTERM', remedy)}")
 
 
+def _tells_of_worker(text: str) -> bool:
+    return _KILLED in text or _MISSED in text
+
+
 def _worker_lost(folder: Path, error: BaseException) -> TrainingError:
-    told = next(str(one) for one in (error, error.__cause__) if _WORKER_ENDED in str(one)).strip(" .")
+    both = [str(one).strip(" .") for one in (error, error.__cause__) if _tells_of_worker(str(one))]
+    told = next((one for one in both if _KILLED in one), both[0])  # says more
     remedy = "if memory was short, load with fewer workers or smaller batches, and start it again"
     return TrainingError(str(folder), f"a loader worker was lost: {told}", remedy)
