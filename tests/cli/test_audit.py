@@ -74,6 +74,17 @@ def trained(tmp_path, monkeypatch):
     return folder
 
 
+def train_on_pictures(folder, monkeypatch, *, epochs):
+    """A run ``run`` of the command in ``folder``, which becomes the working directory."""
+    write_pictures(folder)
+    monkeypatch.chdir(folder)
+    settings = (
+        f"trainer: {{max_epochs: {epochs}, accelerator: cpu}}\ndata_loader: {{batch_size: 6}}\nseed: 1\n"
+    )
+    (folder / "conf.yaml").write_text(CONFIG + settings)
+    assert outcome("train", "conf.yaml", "--quiet") == 0
+
+
 @pytest.mark.usefixtures("trained")
 def test_the_wrong_labels_come_first(tmp_path, capsys):
     assert outcome("audit", "run", "--output", tmp_path / "out", "--top", "5") == 0
@@ -146,11 +157,7 @@ def test_rows_in_another_order_are_refused(trained, capsys):
 
 
 def test_images_that_were_exchanged_are_told(tmp_path, monkeypatch, capsys):
-    write_pictures(tmp_path / "real")
-    monkeypatch.chdir(tmp_path / "real")
-    settings = "trainer: {max_epochs: 1, accelerator: cpu}\ndata_loader: {batch_size: 6}\nseed: 1\n"
-    (tmp_path / "real" / "conf.yaml").write_text(CONFIG + settings)
-    assert outcome("train", "conf.yaml", "--quiet") == 0
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=1)
     assert outcome("audit", "run") == 0
     assert "exchanged" not in capsys.readouterr().err
     os.utime(tmp_path / "real" / "3.png", (0, 0))
@@ -166,11 +173,7 @@ def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
 
 
 def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):
-    write_pictures(tmp_path / "real")
-    monkeypatch.chdir(tmp_path / "real")
-    settings = "trainer: {max_epochs: 6, accelerator: cpu}\ndata_loader: {batch_size: 6}\nseed: 1\n"
-    (tmp_path / "real" / "conf.yaml").write_text(CONFIG + settings)
-    assert outcome("train", "conf.yaml", "--quiet") == 0
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=6)
     assert outcome("audit", "run", "--output-dir", "found") == 0
     assert "of 60 labels are probably wrong" in capsys.readouterr().out
     with (tmp_path / "real" / "found" / "labels.csv").open(newline="") as stream:

@@ -58,3 +58,15 @@ def test_other_kinds_of_labels_pass():
     check_other_labels(data, 2)
     with pytest.raises(InputError, match="Theirs: has no samples; give at least one"):
         check_other_labels(Theirs([]), 2)
+
+
+def test_lists_that_are_no_labels_are_not_taken_for_them():
+    """``target_transform`` makes other labels of those listed; lists of several to a sample are none."""
+    data = Theirs([0, 1, 0, 1])
+    data.targets, data.target_transform = [1, 2, 3, 4], lambda label: (label + 1) % 2
+    check_other_labels(data, 2)
+    data.target_transform = None
+    with pytest.raises(InputError, match="item 1: its label 2"):
+        check_other_labels(data, 2)
+    data.targets = [[1], [2, 3], [], [7]]
+    check_other_labels(data, 2)

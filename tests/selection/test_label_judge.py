@@ -15,13 +15,15 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
     probs, given, truth = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 6000))
     order = truth.argsort(stable=True)
     probs, given, truth = probs[order], given[order], truth[order]
-    judge = LabelJudge(6000, 3, 1)
-    judge.said[:] = probs
-    kept = judge.divide(given, torch.ones(2, 6000, dtype=torch.bool), step=1)
-    wrong = given != truth
-    assert judge.rate.item() == pytest.approx(wrong.float().mean().item(), abs=0.1)
-    for code in range(3):
-        assert wrong[kept[0] & (given == code)].float().mean() < 0.15
+    wrong, worst = given != truth, []
+    for seed in range(1, 9):  # which labels are held out changes the share by a third either way
+        judge = LabelJudge(6000, 3, seed)
+        judge.said[:] = probs
+        kept = judge.divide(given, torch.ones(2, 6000, dtype=torch.bool), step=1)
+        assert judge.rate.item() == pytest.approx(wrong.float().mean().item(), abs=0.1)
+        worst.append(max(wrong[kept[0] & (given == code)].float().mean().item() for code in range(3)))
+    assert sum(worst) / len(worst) < 0.12
+    assert max(worst) < 0.2  # 0.3 are wrong of all
 
 
 def test_memory_bounds_the_rows_of_many_classes(monkeypatch):

@@ -240,3 +240,13 @@ def test_of_many_items_only_those_drawn_are_looked_at(shape):
     drawn = tie_order(torch.arange(100), 1, 2) % len(rows)
     torch.testing.assert_close(rate.held.said[:100], rows[drawn])
     assert torch.equal(rate.held.labels[:100], label.reshape(-1)[drawn])
+
+
+def test_of_more_items_than_there_is_room_for_the_last_are_kept_with_their_labels():
+    """As of many processes together: which of two rows goes to one place is not left to the device."""
+    rate = NoiseRate(2, capacity=5)
+    rows = torch.arange(8)[:, None].expand(8, 2).float()
+    rate.held.remember(rows, torch.arange(8), torch.arange(8) != 6)
+    said, labels = rate.held.known()
+    assert sorted(labels.tolist()) == [2, 3, 4, 5, 7]
+    assert said[:, 0].tolist() == labels.tolist()

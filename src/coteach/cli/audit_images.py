@@ -142,7 +142,7 @@ def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]
         first = int(other.argmax())
         cause = (
             f"of {len(labels)} labels {other.sum()} are not those in the history of {run_dir}: {dataset.place(first)} is "
-            f"{names[labels[first]]!r}, there image {first} is {names[found.given[first]]!r}"
+            f"{_named(names, labels[first])}, there image {first} is {_named(names, found.given[first])}"
         )
         raise InputError("train_dataset", cause, remedy)
     trained_on = read_state(run_dir).get("identity", {}).get("train_dataset", {}).get("content")
@@ -151,6 +151,11 @@ def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]
             f"train_dataset: names, sizes or times of the images are not those when {run_dir} was trained; if images "
             "were exchanged, the audit names wrong ones"
         )
+
+
+def _named(names: list[str], code: int) -> str:
+    """Classes may be fewer now than the history has."""
+    return repr(names[code]) if code < len(names) else f"class {code}"
 
 
 def _gallery(dataset: Any, found: LabelAudit, top: int, paths: dict[int, str]) -> list[Suspect]:

@@ -44,12 +44,16 @@ def check_other_labels(dataset: Any, num_classes: int) -> None:
 
 def _listed(dataset: Any) -> np.ndarray | None:
     """``(N,)`` integers; None if the data set lists none."""
-    given = getattr(dataset, "targets", None)
+    changed = any(getattr(dataset, name, None) is not None for name in ("target_transform", "transforms"))
+    given = None if changed else getattr(dataset, "targets", None)
     if isinstance(dataset, TensorDataset) and len(dataset.tensors) > 1:
         given = dataset.tensors[1]
     if not isinstance(given, list | tuple | Tensor | np.ndarray) or len(given) != len(dataset):
         return None
-    found = np.asarray(given)
+    try:
+        found = given.numpy(force=True) if isinstance(given, Tensor) else np.asarray(given)
+    except ValueError:  # several to a sample
+        return None
     return found if found.ndim == 1 and np.issubdtype(found.dtype, np.integer) else None
 
 

@@ -22,7 +22,7 @@ def find_pictures(sources: Sequence[Path], path_key: str = "path") -> list[Path]
         path_key: column of tables with the picture's path.
 
     Returns:
-        At least one, in the order of ``sources``. A picture that is meant twice is there twice.
+        At least one of each, in the order of ``sources``. A picture that is meant twice is there twice.
 
     Raises:
         OptionError: a source does not exist or is an array, or a folder holds no picture.

@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float32
 
 from coteach.errors import OptionError, RasterError
 
-# what becomes 1, by dtype
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
+_FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float16": 1.0, "float32": 1.0, "float64": 1.0}
 # how far P_soft may be from summing to 1, and W_conf from [0, 1]; half-precision files are within it
 _TOLERANCE = 1e-2
 
@@ -54,10 +53,10 @@ def scale_divisor(
             remedy = "give the value that becomes 1, as 255"
             raise OptionError("image_scale", f"{image_scale!r} is no number above 0", remedy)
         return float(image_scale)
-    if dtype not in FULL_SCALE:
+    if dtype not in _FULL_SCALE:
         remedy = "give image_scale, the value that becomes 1"
         raise RasterError(str(image), f"{dtype} images have no scale of their own", remedy)
-    return FULL_SCALE[dtype]
+    return _FULL_SCALE[dtype]
 
 
 def _is_positive(value: object) -> bool:

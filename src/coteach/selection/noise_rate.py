@@ -58,8 +58,10 @@ class _Latest(nn.Module):
     def remember(
         self, rows: Float[Tensor, "m c"], codes: Int64[Tensor, " m"], here: Bool[Tensor, " m"]
     ) -> None:
-        """Those that are ``here``, each over the oldest."""
-        place = torch.where(here, (self.seen + here.cumsum(0) - 1) % self.rows, self.rows)
+        """Those that are ``here``, each over the oldest; of more than there is room for the last."""
+        rank = here.cumsum(0)
+        written = here & (rank > rank[-1:] - self.rows)
+        place = torch.where(written, (self.seen + rank - 1) % self.rows, self.rows)
         self.said[place] = rows
         self.labels[place] = codes
         self.said[-1], self.labels[-1] = torch.nan, 0

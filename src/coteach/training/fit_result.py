@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from coteach.data.image_set import other_extent
 from coteach.data.picture_list import find_pictures
 from coteach.data.picture_reader import PictureReader
-from coteach.data.sample import FULL_SCALE
 from coteach.errors import OptionError
 from coteach.methods.label_method import LabelMethod
 
@@ -47,37 +47,45 @@ class FitResult:
         """Class probabilities of images.
 
         Args:
-            images: ``(N, bands, H, W)``: floats scaled as those of the training set, uint8 or uint16, which are divided by
-                255 or 65535; or pictures, if that was a set of pictures: files, or a folder for all in it and below
-                it, sorted by name.
+            images: ``(N, bands, H, W)`` floats as the networks were shown them: uint8 / 255, uint16 / 65535 or by the set's
+                ``image_scale``, then normalized if that was; or pictures, if the training set was one of pictures: files, a
+                folder for all in it and below it, sorted by name, or a CSV with the column ``path``.
 
         Returns:
             ``(N, C)``, by the method's own rule which networks predict.
 
         Raises:
             InputError: a picture cannot be read, or has another size than the others.
-            OptionError: pictures are named that do not exist, the training set was none of pictures, or an array is of
-                another type.
+            OptionError: pictures are named that do not exist, or none; the training set was none of pictures; or an array
+                holds integers, of which it is not known how they are to be scaled.
+            TableError: a CSV lacks the column, a path or all rows.
         """
         device = next(self.method.parameters()).device
         with torch.inference_mode():
             parts = [self.method.predict(part.to(device)).float().cpu() for part in self._parts(images)]
+        if not parts:
+            return np.zeros((0, self.method.num_classes), np.float32)
         return torch.cat(parts).numpy()
 
     def _parts(self, images: Tensor | np.ndarray | str | Path | Sequence[str | Path]) -> Iterator[Tensor]:
         if isinstance(images, (Tensor, np.ndarray)):
-            dtype = str(images.dtype).removeprefix("torch.")
-            if dtype not in FULL_SCALE:
-                remedy = "give uint8, uint16, or floats scaled as those of the training set"
-                raise OptionError("images", f"are {dtype}, which has no scale of its own", remedy)
-            for start in range(0, len(images), _AT_ONCE):
-                part = torch.as_tensor(images[start : start + _AT_ONCE]).to(torch.float32)
-                yield part / FULL_SCALE[dtype]
+            values = torch.as_tensor(images)
+            if not values.is_floating_point():
+                remedy = "give floats as the networks were shown them: of uint8 images / 255"
+                raise OptionError("images", f"are {str(values.dtype).removeprefix('torch.')}", remedy)
+            yield from (part.float() for part in torch.split(values, _AT_ONCE) if len(part))
             return
         if self.reader is None:
             cause = "are pictures, the training set was none of pictures"
             raise OptionError("images", cause, "give them as an array")
         given = [images] if isinstance(images, (str, Path)) else images
         paths = find_pictures([Path(one) for one in given])
+        if not paths:
+            raise OptionError("images", "name no picture", "give at least one")
+        first: Sequence[int] | None = None
         for start in range(0, len(paths), _AT_ONCE):
-            yield torch.from_numpy(self.reader.read_all(paths[start : start + _AT_ONCE]))
+            pictures = self.reader.read_all(paths[start : start + _AT_ONCE])
+            first = first or pictures.shape[2:]
+            if pictures.shape[2:] != first:
+                raise other_extent(str(paths[start]), pictures.shape[2:], first)
+            yield torch.from_numpy(pictures)
