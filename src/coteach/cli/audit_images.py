@@ -142,7 +142,7 @@ def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]
         first = int(other.argmax())
         cause = (
             f"of {len(labels)} labels {other.sum()} are not those in the history of {run_dir}: {dataset.place(first)} is "
-            f"{_named(names, labels[first])}, there image {first} is {_named(names, found.given[first])}"
+            f"{_named(names, int(labels[first]))}, there image {first} is {_named(names, int(found.given[first]))}"
         )
         raise InputError("train_dataset", cause, remedy)
     trained_on = read_state(run_dir).get("identity", {}).get("train_dataset", {}).get("content")
