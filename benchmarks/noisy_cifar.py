@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -41,14 +41,38 @@ def resnet34() -> nn.Module:
     return network
 
 
-def small() -> nn.Module:
-    """A network for trying things out on a CPU."""
+class _Residual(nn.Sequential):
+    """Two convolutions whose result is added to what they were given."""
 
-    def block(before: int, after: int) -> list[nn.Module]:
-        return [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + super().forward(inputs)
 
-    blocks = [*block(3, 32), *block(32, 64), *block(64, 128)]
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(512, CLASSES))
+
+def small(width: int = 16) -> nn.Module:
+    """Eight convolutions, two of their pairs residual: 0.4 million weights, 2 % of a ResNet-34's multiplications; for two cores."""
+
+    def block(before: int, after: int, pool: int = 1) -> list[nn.Module]:
+        return [
+            nn.Conv2d(before, after, 3, padding=1, bias=False),
+            nn.MaxPool2d(pool) if pool > 1 else nn.Identity(),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+        ]
+
+    def residual(channels: int) -> nn.Module:
+        return _Residual(*block(channels, channels), *block(channels, channels))
+
+    return nn.Sequential(
+        *block(3, width),
+        *block(width, 2 * width, 2),
+        residual(2 * width),
+        *block(2 * width, 4 * width, 2),
+        *block(4 * width, 8 * width, 2),
+        residual(8 * width),
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8 * width, CLASSES),
+    )
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet34": resnet34, "small": small, "features": head}
