@@ -69,7 +69,7 @@ def small(width: int = 16) -> nn.Module:
         *block(2 * width, 4 * width, 2),
         *block(4 * width, 8 * width, 2),
         residual(8 * width),
-        nn.AdaptiveMaxPool2d(1),
+        nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(8 * width, CLASSES),
     )

@@ -1,12 +1,12 @@
 """Training on a CPU keeps the memory that it frees, and gives it back at its end."""
 
-import lightning as L
 import pytest
 import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from toys import toy_run
 
-from coteach.training import kept_memory
-from coteach.training.kept_memory import KeepMemory
+from coteach.data import worker_memory
+from coteach.training import run as run_module
 from coteach.training.run import train
 
 
@@ -14,7 +14,7 @@ from coteach.training.run import train
 def told(monkeypatch):
     calls = []
     for name in ("keep_freed_memory", "give_back_freed_memory"):
-        monkeypatch.setattr(kept_memory, name, lambda name=name: calls.append(name.split("_")[0]))
+        monkeypatch.setattr(worker_memory, name, lambda name=name: calls.append(name.split("_")[0]))
     return calls
 
 
@@ -23,18 +23,23 @@ def test_a_run_keeps_it_from_beginning_to_end(tmp_path, told):
     assert told == ["keep", "give"]
 
 
-def test_it_is_given_back_after_an_error_too(told):
-    callback, trainer = KeepMemory(), L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    callback.setup(trainer, L.LightningModule(), "fit")
-    callback.on_exception(trainer, L.LightningModule(), ValueError())
-    callback.teardown(trainer, L.LightningModule(), "fit")
+def test_it_is_given_back_after_an_error_too(tmp_path, told):
+    def no_optimizer(parameters):
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        train(toy_run(tmp_path, make_optimizer=no_optimizer))
     assert told == ["keep", "give"]
 
 
-def test_on_an_accelerator_nothing_is_done(told, monkeypatch):
-    trainer = L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-    monkeypatch.setattr(type(trainer.strategy), "root_device", torch.device("cuda:0"))
-    callback = KeepMemory()
-    callback.setup(trainer, L.LightningModule(), "fit")
-    callback.teardown(trainer, L.LightningModule(), "fit")
+def test_on_an_accelerator_nothing_is_done(tmp_path, told, monkeypatch):
+    def of_a_gpu(*given, **named):
+        trainer = make(*given, **named)
+        monkeypatch.setattr(SingleDeviceStrategy, "root_device", torch.device("cuda:0"))
+        monkeypatch.setattr(trainer, "fit", lambda *given, **named: None)
+        return trainer
+
+    make = run_module.make_trainer
+    monkeypatch.setattr(run_module, "make_trainer", of_a_gpu)
+    train(toy_run(tmp_path))
     assert told == []

@@ -109,6 +109,19 @@ class LabelMethod(Method):
         """Class probabilities ``(B, C, *S)``: the mean over the networks in ``predicting``."""
         return self.network_probs(inputs, self.predicting).mean(0)
 
+    def predict_beside(
+        self, inputs: Tensor, networks: Sequence[str]
+    ) -> tuple[Float[Tensor, "b c *s"], Float[Tensor, "n b c *s"]]:
+        """``predict`` and ``network_probs`` of these networks; one that both need is computed once."""
+        if type(self).predict is not LabelMethod.predict:  # predicts in a way of its own
+            return self.predict(inputs), self.network_probs(inputs, networks)
+        names = list(dict.fromkeys((*self.predicting, *networks)))
+        probs = self.network_probs(inputs, names)
+        prediction, compared = (
+            probs[[names.index(one) for one in some]] for some in (self.predicting, networks)
+        )
+        return prediction.mean(0), compared
+
     def make_metrics(self) -> MetricCollection:
         """Overall and balanced accuracy and mean IoU against the hard labels; items without one are not counted."""
         classes = self.num_classes

@@ -18,14 +18,12 @@ from torch import Tensor, nn
 from coteach.errors import OptionError
 from coteach.labels.noise_model import NoiseModel, noise_model
 from coteach.selection.dividing import divide_by_rank
-from coteach.selection.noise_rate import held_out
+from coteach.selection.noise_rate import HIGHEST, held_out, most_rows
 from coteach.selection.noise_trust import enough, warn_of_doubt
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
-_HIGHEST = 0.9  # rate: something has to be left to learn from
-_ROWS = 1 << 14  # that the noise is estimated from, at most, and that are judged at once
-_NUMBERS = 1 << 22  # the same as probabilities: fewer rows of many classes
+_AT_ONCE = 1 << 14  # labels that are judged together
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
 
@@ -83,7 +81,7 @@ class LabelJudge(nn.Module):
         if self.rate == 0:  # once: later ones are of the same labels, and of networks that know more
             warn_of_doubt(model, len(measured), "warm_epochs")
         self.rate.fill_(model.overall)
-        rates = torch.from_numpy(model.by_class).clamp(max=_HIGHEST).to(self.said.device)
+        rates = torch.from_numpy(model.by_class).clamp(max=HIGHEST).to(self.said.device)
         doubt = torch.stack(
             [self._doubt(model, rows, label, there) for rows, there in zip(self.said, known, strict=True)]
         )
@@ -101,7 +99,7 @@ class LabelJudge(nn.Module):
 
     def _drawn(self, ids: Int64[Tensor, " m"], step: int) -> Int64[Tensor, " d"]:
         """As many as the memory takes; by hash, for data sets are often sorted by class."""
-        most = min(_ROWS, _NUMBERS // self.said.shape[2])
+        most = most_rows(self.said.shape[2])
         return ids[tie_order(ids, self.seed, step).argsort()[:most].sort().values]
 
     def _doubt(
@@ -113,7 +111,7 @@ class LabelJudge(nn.Module):
     ) -> Float[Tensor, " n"]:
         """Minus the logarithm of how likely each label is right; 0 of images that were not seen."""
         doubt = torch.zeros_like(rows[:, 0], dtype=torch.float64)
-        for part in torch.split(there.nonzero()[:, 0], _ROWS):
+        for part in torch.split(there.nonzero()[:, 0], _AT_ONCE):
             right = model.p_right(rows[part].cpu().numpy(), label[part].cpu().numpy())
             doubt[part] = -torch.from_numpy(right).clamp(min=torch.finfo(torch.float64).tiny).log().to(doubt)
         return doubt

@@ -22,9 +22,9 @@ from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first, gather_items
 
 HELD_OUT = 0.1  # of the images
-_HIGHEST = 0.9  # rate: something has to be left to learn from
+HIGHEST = 0.9  # rate: something has to be left to learn from
 _EARLIEST = 3  # epochs before which networks know too little
-_NUMBERS = 1 << 22  # that are remembered at most
+_NUMBERS = 1 << 22  # probabilities that an estimate is made of, at most: fewer rows of many classes
 _ROWS = 1 << 14
 _DRAW = 0x48454C44  # a step that no batch has
 
@@ -38,6 +38,11 @@ def held_out(ids: Int64[Tensor, " b"], seed: int) -> Bool[Tensor, " b"]:
     """
     bits = 20
     return tie_order(ids, seed, _DRAW, bits) < round(HELD_OUT * (1 << bits))
+
+
+def most_rows(num_classes: int) -> int:
+    """How many rows of class probabilities an estimate is made of, at most: what memory and time allow."""
+    return min(_ROWS, _NUMBERS // num_classes)
 
 
 class _Latest(nn.Module):
@@ -101,7 +106,7 @@ class NoiseRate(nn.Module):
     ) -> None:
         super().__init__()
         self.until = max(_EARLIEST, math.ceil(until))
-        rows = capacity or min(_ROWS, _NUMBERS // num_classes)
+        rows = capacity or most_rows(num_classes)
         self.per_batch = min(per_batch, rows)
         self.register_buffer("overall", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("by_class", torch.zeros(num_classes, dtype=torch.float64))
@@ -170,8 +175,8 @@ class NoiseRate(nn.Module):
         if epoch <= self.until and enough(len(labels)):
             beside = self.others.known()
             found = noise_model(said, labels, beside=beside if len(beside[1]) else None)
-            self.overall.fill_(found.overall).clamp_(max=_HIGHEST)
-            self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=_HIGHEST)
+            self.overall.fill_(found.overall).clamp_(max=HIGHEST)
+            self.by_class.copy_(torch.from_numpy(found.by_class)).clamp_(max=HIGHEST)
             as_in_first(self.overall, self.by_class)  # processors may round differently
             if epoch == self.until:  # the one that stays
                 warn_of_doubt(found, len(labels), "e_warm")

@@ -91,12 +91,6 @@ class ImageClassifier:
         method = self._method
         if not self.compared or not isinstance(method, LabelMethod):
             return ImageClasses(method.predict(images).float().cpu().numpy(), None)
-        own_way = type(method).predict is not LabelMethod.predict
-        predicting = () if own_way else method.predicting
-        names = list(dict.fromkeys((*predicting, *self.compared)))
-        networks = method.network_probs(images, names)
-        probs = (
-            method.predict(images) if own_way else networks[[names.index(one) for one in predicting]].mean(0)
-        )
-        compared = networks[[names.index(one) for one in self.compared]].movedim(1, 2)
-        return ImageClasses(probs.float().cpu().numpy(), mean_distance(compared.cpu().numpy()))
+        probs, compared = method.predict_beside(images, self.compared)
+        distance = mean_distance(compared.movedim(1, 2).cpu().numpy())
+        return ImageClasses(probs.float().cpu().numpy(), distance)

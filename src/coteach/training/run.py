@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from torchmetrics import Metric
 
+from coteach.data.worker_memory import freed_memory_kept
 from coteach.errors import TrainingError
 from coteach.files import remove_leftovers, write_text
 from coteach.legend import Legend
@@ -144,7 +145,8 @@ def train(run: TrainingRun) -> Path:
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
             (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start
-        with heeding_interrupts(run.output_dir, run.after_sigterm):
+        on_cpu = trainer.strategy.root_device.type == "cpu"  # elsewhere the networks' numbers are not in this memory
+        with heeding_interrupts(run.output_dir, run.after_sigterm), freed_memory_kept(wanted=on_cpu):
             trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})

@@ -15,7 +15,6 @@ from coteach.data.keyed import stable_seed
 from coteach.errors import ConfigError
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
 from coteach.training.early_stop import early_stop
-from coteach.training.kept_memory import KeepMemory
 from coteach.training.loader_workers import EndLoaderWorkers
 from coteach.training.options import TrainerOptions
 from coteach.training.within_epoch import WithinEpoch
@@ -111,7 +110,6 @@ def _callbacks(
         KeptCheckpoint(folder),
         within,
         EndLoaderWorkers(),
-        KeepMemory(),
     ]
     if best is not None:
         callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))

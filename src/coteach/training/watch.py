@@ -47,11 +47,10 @@ class NetworkWatch(Watch):
 
     def predicted(self, method: Method, batch: Batch, batch_idx: int) -> Any:
         """The same prediction; of a batch that is looked at, every network is computed once for both."""
-        own_way = type(method).predict is not LabelMethod.predict
-        if batch_idx >= BATCHES or own_way or not set(self._method.predicting) <= set(self._method.trained):
+        if batch_idx >= BATCHES:
             return method.predict(batch.inputs)
-        self._probs = self._method.network_probs(batch.inputs, self._method.trained)
-        return self._probs[[self._method.trained.index(name) for name in self._method.predicting]].mean(0)
+        prediction, self._probs = self._method.predict_beside(batch.inputs, self._method.trained)
+        return prediction
 
     def look(self, batch: Batch, batch_idx: int, prediction: Any = None) -> None:  # noqa: ARG002
         """Predict a batch by every trained network; after some batches nothing more is done."""
