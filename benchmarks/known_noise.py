@@ -40,13 +40,15 @@ SELECTED = "label_precision"  # what methods that select record of it
 TUNED = "_tuned"  # behind the names of methods
 
 
-def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]]:
-    """Name -> class and options, for a noise rate and a length of training."""
+def methods(
+    rate: float, epochs: int, ema_decay: float = 0.999
+) -> dict[str, tuple[type[LabelMethod], Any]]:
+    """Name -> class and options, for a noise rate, a length of training, and a length of moving averages."""
     ramp = max(1, epochs // 4)
     plain = {"p_start": 1.0, "p_end": 1.0, "lambda_reg": 0.0, "e_warm": ramp, "inference": "mean"}
     return {
         "ce": (Supervised, None),
-        "ce_ema": (Elr, ElrConfig(lambda_elr=0.0, ema_decay=0.99)),
+        "ce_ema": (Elr, ElrConfig(lambda_elr=0.0, ema_decay=ema_decay)),
         "co_teaching": (CoTeaching, CoTeachingConfig(forget_end=rate, balance="none", **plain)),
         "co_teaching_auto": (CoTeaching, CoTeachingConfig(forget_end="auto", balance="none", **plain)),
         "co_teaching_balanced": (CoTeaching, CoTeachingConfig(forget_end=rate, **plain)),
@@ -60,15 +62,15 @@ def methods(rate: float, epochs: int) -> dict[str, tuple[type[LabelMethod], Any]
         "elr": (Elr, ElrConfig()),
         "peer_ensemble": (
             PeerEnsemble,
-            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end="mixture"),
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, forget_end="mixture"),
         ),
         "peer_ensemble_auto": (
             PeerEnsemble,
-            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end="auto"),
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, forget_end="auto"),
         ),
         "peer_ensemble_rate": (
             PeerEnsemble,
-            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=0.99, forget_end=rate),
+            PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, forget_end=rate),
         ),
         "divide_mix": (DivideMix, DivideMixConfig(warm_epochs=ramp, ramp_epochs=ramp)),
     }
@@ -91,6 +93,7 @@ class Setting:
         grid: name of a setting of the optimizer -> arguments of ``coteach.fit`` that replace those of ``fit``.
         data: further arguments of ``coteach.ArrayDataset``.
         options: further options of training.
+        ema_decay: of moving averages: 0.999 remembers a thousand steps.
     """
 
     noise: str
@@ -105,6 +108,7 @@ class Setting:
     grid: Mapping[str, Mapping[str, Any]]
     data: Mapping[str, Any]
     options: Mapping[str, Any]
+    ema_decay: float = 0.999
 
     @property
     def rate(self) -> float:
@@ -234,7 +238,7 @@ def _once(
     run = options.folder / f"{setting.noise}_{name}{suffix}_{seed}"
     file = run.with_name(f"{run.name}.json")
     if not file.is_file():
-        kind, config = methods(setting.rate, setting.epochs)[name]
+        kind, config = methods(setting.rate, setting.epochs, setting.ema_decay)[name]
         row = train(setting, name, kind, config, seed, run)
         write_json(file, row)
         print(f"{run.name}: {row['last']:.3f} in {row['seconds']:.0f} s", flush=True)

@@ -86,6 +86,7 @@ def main() -> None:
                 for lr, decay in product((1e-4, 3e-4, 1e-3, 3e-3), (0.01, 0.1, 1.0, 3.0))
             },
             data={},
+            ema_decay=0.99,  # a run has 1260 steps
             options={},
         )
 
