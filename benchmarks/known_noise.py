@@ -40,9 +40,7 @@ SELECTED = "label_precision"  # what methods that select record of it
 TUNED = "_tuned"  # behind the names of methods
 
 
-def methods(
-    rate: float, epochs: int, ema_decay: float = 0.999
-) -> dict[str, tuple[type[LabelMethod], Any]]:
+def methods(rate: float, epochs: int, ema_decay: float = 0.999) -> dict[str, tuple[type[LabelMethod], Any]]:
     """Name -> class and options, for a noise rate, a length of training, and a length of moving averages."""
     ramp = max(1, epochs // 4)
     plain = {"p_start": 1.0, "p_end": 1.0, "lambda_reg": 0.0, "e_warm": ramp, "inference": "mean"}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_detection_run import asked
+from box_runs import asked
 from toy_boxes import tiny_detector
 
 from coteach.data.keyed import stable_seed

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from test_detection_run import DrawnBoxes, asked
+from box_runs import DrawnBoxes, asked
 from toys import ToyMaps, toy_run
 
 from coteach.errors import TrainingError

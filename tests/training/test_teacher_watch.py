@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from test_detection_run import asked
+from box_runs import asked
 from toy_boxes import box_batch, detection_method, draw
 
 from coteach.report.logs import read_log

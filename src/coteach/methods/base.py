@@ -166,6 +166,6 @@ class Method(nn.Module, ABC):
     def validation_loss(self, prediction: Any, batch: Batch) -> Tensor:
         """A scalar that says how well ``prediction`` fits the labels of ``batch``; lower is better."""
 
-    def validation_weight(self, batch: Batch) -> int:
+    def validation_weight(self, batch: Batch) -> int | Tensor:
         """How much a batch counts in the mean of the validation loss: as many samples as it has."""
         return len(batch.ids)

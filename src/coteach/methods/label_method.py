@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
@@ -118,19 +118,19 @@ class LabelMethod(Method):
         names = list(dict.fromkeys((*self.predicting, *networks)))
         probs = self.network_probs(inputs, names)
         prediction, compared = (
-            probs[[names.index(one) for one in some]] for some in (self.predicting, networks)
+            torch.stack([probs[names.index(one)] for one in some]) for some in (self.predicting, networks)
         )
         return prediction.mean(0), compared
 
     def make_metrics(self) -> MetricCollection:
         """Overall and balanced accuracy and mean IoU against the hard labels; items without one are not counted."""
-        classes = self.num_classes
-        overall = MulticlassAccuracy(classes, average="micro", ignore_index=_NO_LABEL)
+        # both sides are an argmax: to have them checked sorts every map, and makes a device wait several times a batch
+        given: dict[str, Any] = {"ignore_index": _NO_LABEL, "validate_args": False}
         return MetricCollection(
             {
-                "OA": overall,
-                "BA": MeanClassRecall(classes, ignore_index=_NO_LABEL),
-                "mIoU": MulticlassJaccardIndex(classes, ignore_index=_NO_LABEL),
+                "OA": MulticlassAccuracy(self.num_classes, average="micro", **given),
+                "BA": MeanClassRecall(self.num_classes, **given),
+                "mIoU": MulticlassJaccardIndex(self.num_classes, **given),
             }
         )
 
@@ -147,6 +147,6 @@ class LabelMethod(Method):
             prediction.clamp(min=smallest).log(), batch.target
         )
 
-    def validation_weight(self, batch: Batch) -> int:
+    def validation_weight(self, batch: Batch) -> Int[Tensor, ""]:
         """As many items as have a label, so that the loss is the mean over all of them; at least 1."""
-        return max(1, int(as_soft_target(batch.target, self.num_classes).valid.sum()))
+        return as_soft_target(batch.target, self.num_classes).valid.sum().clamp(min=1)

@@ -24,19 +24,19 @@ class EpochMeans:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}  # name -> (sum of weight x value, sum of weights)
 
-    def add(self, figures: Mapping[str, Figure], weight: int) -> None:
+    def add(self, figures: Mapping[str, Figure], weight: int | Tensor) -> None:
         """Count the figures of a batch.
 
         Args:
             figures: name -> a number, or a share, which is not weighted but added up.
-            weight: samples in the batch.
+            weight: samples in the batch; a 0-d tensor is not read.
         """
         for name, value in figures.items():
             if isinstance(value, Share):
                 pair = torch.stack([_number(value.part), _number(value.whole)])
             else:
                 number = _number(value)
-                pair = torch.stack([number * weight, torch.full_like(number, weight)])
+                pair = torch.stack([number * weight, torch.ones_like(number) * weight])
             known = self._sums.get(name)
             self._sums[name] = pair if known is None else known.to(pair.device) + pair
 

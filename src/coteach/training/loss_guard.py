@@ -75,6 +75,11 @@ class LossGuard:
         if len(self._noted) >= self.every:
             self.look()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a batch has been noted that has not been looked at."""
+        return bool(self._noted)
+
     def look(self) -> None:
         """Look at the batches that are noted.
 
@@ -82,8 +87,11 @@ class LossGuard:
             TrainingError: a loss is NaN or infinite; the file with the batch's items is named.
         """
         noted, self._noted = self._noted, []
+        if not noted:
+            return
+        numbers = iter(torch.cat([one.values for one in noted]).tolist())  # at once: the host waits once
         for one in noted:
-            values = one.values.tolist()
+            values = [next(numbers) for _ in one.names]
             bad = {n: v for n, v in zip(one.names, values, strict=True) if not math.isfinite(v)}
             if bad:
                 said = ", ".join(f"{name} is {value}" for name, value in bad.items())

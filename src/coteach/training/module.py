@@ -82,6 +82,7 @@ class MethodModule(L.LightningModule):
         self.batches_seen = 0
         self._epochs_done = 0  # up to the checkpoint that is gone on from
         self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
+        self.shown: dict[str, float] = {}  # by a progress bar, beside figures of validation
         self._means = EpochMeans()
         self._validation = EpochMeans()
         self.stepper = Stepper(options)
@@ -152,6 +153,8 @@ class MethodModule(L.LightningModule):
         self.guard.note(terms, batches, epoch=self.current_epoch, index=self.batches_seen)
         if self._is_last(batch_idx):
             self.guard.look()
+        if not self.guard.waiting:  # the device has been waited for just now
+            self.shown = {"train/loss_step": float(loss.detach())}
         self.watch.learned(terms.logs, self._add_up)
         self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
         # also within a group of batches: a checkpoint there has one process's statistics
@@ -166,7 +169,7 @@ class MethodModule(L.LightningModule):
 
     def _log_training(self, terms: LossTerms, loss: Tensor, size: int) -> None:
         together = self.trainer.world_size > 1
-        self.log("train/loss_step", loss, prog_bar=True, batch_size=size, sync_dist=together)
+        self.log("train/loss_step", loss, batch_size=size, sync_dist=together)
         own = {f"{name}/{term}": value for name, d in terms.networks.items() for term, value in d.items()}
         shared = {f"shared/{term}": value for term, value in terms.shared.items()}
         figures = {"loss_epoch": loss} | own | shared | dict(terms.logs)

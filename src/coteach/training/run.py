@@ -145,7 +145,9 @@ def train(run: TrainingRun) -> Path:
         if trainer.is_global_zero:
             _claim(run, facts | {"finished": False, "seconds": reached["seconds"]})
             (run.output_dir / BAD_BATCH_FILE).unlink(missing_ok=True)  # of an earlier start
-        on_cpu = trainer.strategy.root_device.type == "cpu"  # elsewhere the networks' numbers are not in this memory
+        on_cpu = (
+            trainer.strategy.root_device.type == "cpu"
+        )  # elsewhere the networks' numbers are not in this memory
         with heeding_interrupts(run.output_dir, run.after_sigterm), freed_memory_kept(wanted=on_cpu):
             trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:

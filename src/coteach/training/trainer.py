@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, LambdaCallback, RichProgressBar
+from lightning.pytorch.callbacks import Callback, LambdaCallback
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -16,6 +16,7 @@ from coteach.errors import ConfigError
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
 from coteach.training.early_stop import early_stop
 from coteach.training.loader_workers import EndLoaderWorkers
+from coteach.training.loss_bar import LossBar
 from coteach.training.options import TrainerOptions
 from coteach.training.within_epoch import WithinEpoch
 
@@ -115,4 +116,4 @@ def _callbacks(
         callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
     if after_epoch is not None:
         callbacks.append(LambdaCallback(on_train_epoch_end=lambda _trainer, _module: after_epoch()))
-    return [*callbacks, RichProgressBar()] if progress else callbacks
+    return [*callbacks, LossBar()] if progress else callbacks

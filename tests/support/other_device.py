@@ -1,0 +1,180 @@
+"""A device that is not the CPU, where there is no GPU: its arithmetic is the CPU's, but what lies on both may not meet.
+
+Tensors on ``elsewhere`` hold a CPU tensor. Inside ``Elsewhere()`` an operator that is given tensors of both sides raises, as it
+would on a GPU, and operators that the host has to wait for are counted. It uses torch's hook for devices written in
+Python, which holds for the whole process: import this in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+
+NAME = "elsewhere"
+_MOVES = ("copy_", "_to_copy")  # from one side to the other
+_INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")  # indices of the host are sent there
+# their results, or the sizes of them, are needed on the host
+_WAITS = (
+    "_local_scalar_dense", "equal", "is_nonzero", "nonzero", "masked_select", "bincount",
+    "_unique2", "unique_dim", "unique_consecutive", "repeat_interleave",
+)  # fmt: skip
+
+
+class _Module(_DummyBackendModule):
+    @staticmethod
+    def get_amp_supported_dtype() -> list[torch.dtype]:
+        return [torch.bfloat16, torch.float16]
+
+
+_setup_privateuseone_for_python_backend(NAME, backend_module=_Module())
+DEVICE = torch.device(NAME, 0)
+
+
+class There(Tensor):
+    """A tensor of that device; ``here`` has its numbers."""
+
+    here: Tensor
+
+    @staticmethod
+    def __new__(cls, here: Tensor) -> Self:
+        made = Tensor._make_wrapper_subclass(
+            cls,
+            here.size(),
+            strides=here.stride(),
+            storage_offset=here.storage_offset(),
+            dtype=here.dtype,
+            device=DEVICE,
+        )
+        made.here = here
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.here.__reduce_ex__(protocol)  # checkpoints are read on the CPU
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _compute(func, args, kwargs or {}, Counter())
+
+
+class Elsewhere(TorchDispatchMode):
+    """Makes ``elsewhere`` work inside the block.
+
+    Attributes:
+        waits: operator -> how often the host had to wait for it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: Counter[str] = Counter()
+        self._python = _PythonSide(self.waits)
+
+    def __enter__(self) -> Self:
+        self._python.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._python.__exit__(*error)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _compute(func, args, kwargs or {}, self.waits)
+
+
+class _PythonSide(TorchFunctionMode):
+    """Functions that move numbers where no dispatch mode sees it."""
+
+    def __init__(self, waits: Counter[str]) -> None:
+        super().__init__()
+        self._waits = waits
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is Tensor.tolist and isinstance(args[0], There):
+            self._waits["tolist"] += 1
+            return args[0].here.tolist()
+        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            device = kwargs.pop("device")
+            return func(*args, **kwargs).to(device)
+        return func(*args, **kwargs)
+
+
+def _compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -> Any:
+    name = func.name().removeprefix("aten::").split(".")[0]
+    given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    there = [one for one in given if isinstance(one, There)]
+    result_is_there = bool(there)
+    if kwargs.get("device") is not None:
+        result_is_there = torch.device(kwargs["device"]).type == NAME
+        if result_is_there:
+            kwargs = kwargs | {"device": torch.device("cpu")}
+    if there:
+        _check(name, given)
+        _count(name, args, waits, leaves=not result_is_there)
+    known = {id(one.here): one for one in there}
+    plain_args, plain_kwargs = tree_map(_here, (args, kwargs))
+    found = func(*plain_args, **plain_kwargs)
+    if name == "copy_":
+        return args[0]
+
+    def wrapped(one: Any) -> Any:
+        if not isinstance(one, Tensor) or isinstance(one, There):
+            return one
+        return known.get(id(one)) if id(one) in known else There(one) if result_is_there else one
+
+    return tree_map(wrapped, found)
+
+
+def _here(one: Any) -> Any:
+    return one.here if isinstance(one, There) else one
+
+
+def _check(name: str, given: list[Tensor]) -> None:
+    """A number of the host may go along, nothing more."""
+    if name in (*_MOVES, *_INDEXED):
+        return
+    for one in given:
+        if not isinstance(one, There) and one.ndim > 0:
+            raise RuntimeError(
+                f"{name}: tensors of two devices; {one.dtype} of shape {tuple(one.shape)} is on the CPU"
+            )
+
+
+def _count(name: str, args: Any, waits: Counter[str], *, leaves: bool) -> None:
+    if name in _WAITS or (name == "_to_copy" and leaves):
+        waits[name] += 1
+    if name == "copy_" and not isinstance(args[0], There):
+        waits["copy_"] += 1
+    if name in _INDEXED:
+        for one in args[1]:
+            if isinstance(one, Tensor) and (one.dtype == torch.bool or not isinstance(one, There)):
+                waits[f"{name} by a {'mask' if one.dtype == torch.bool else 'list of the host'}"] += 1
+
+
+def _empty_strided(size: Any, stride: Any, *, dtype: Any = None, **_: Any) -> Tensor:
+    return There(torch.empty_strided(size, stride, dtype=dtype))
+
+
+def _empty(size: Any, *, dtype: Any = None, **_: Any) -> Tensor:
+    return There(torch.empty(size, dtype=dtype))
+
+
+def _copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Tensor:
+    _here(target).copy_(_here(source))
+    return target
+
+
+_KERNELS = torch.library.Library("aten", "IMPL")  # what C++ calls where no mode is asked
+for _name, _kernel in (
+    ("empty_strided", _empty_strided),
+    ("empty.memory_format", _empty),
+    ("_copy_from", _copy_from),
+):
+    _KERNELS.impl(_name, _kernel, "PrivateUse1")
