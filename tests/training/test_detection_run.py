@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from box_runs import asked
-from toy_boxes import detection_method, tiny_detector
+from toy_boxes import detection_method, draw
 
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.run import train
