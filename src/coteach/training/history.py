@@ -65,6 +65,9 @@ class LabelHistory:
         self.num_classes = num_classes
         self.rising = rising
         self.values: dict[str, Tensor] = {}
+        self._labelled: tuple[Tensor, Tensor] | None = (
+            None  # ids of the batch that was seen last, and its labels
+        )
 
     def __len__(self) -> int:
         """How many probabilities are kept."""
@@ -96,9 +99,11 @@ class LabelHistory:
             return
         if not self.values or self.values["probs"].device != scores.device:
             self._place(scores.device)
-        target = as_soft_target(batch.target, self.num_classes)
-        label = torch.where(target.valid, hard_label(target.probs), _UNSEEN)
-        self._add(self.networks.index(network), batch.ids, scores.detach().float(), label, epoch)
+        if self._labelled is None or self._labelled[0] is not batch.ids:  # once for all networks
+            target = as_soft_target(batch.target, self.num_classes)
+            self._labelled = batch.ids, torch.where(target.valid, hard_label(target.probs), _UNSEEN)
+        ids, label = self._labelled
+        self._add(self.networks.index(network), ids, scores.detach().float(), label, epoch)
 
     def _place(self, device: torch.device) -> None:
         """Make the tensors, or bring those of a checkpoint to where the scores are."""
