@@ -30,7 +30,7 @@ def test_one_step_by_loops(epoch):
     """Warm-up of one epoch, then refused images weigh 0, 0.25, ... up to 0.5 at four epochs after it."""
     options = {"warm_epochs": 1, "ramp_epochs": 4, "consistency": 0.5, "label_smoothing": 0.2} | MIXTURE
     method = image_method("peer_ensemble", options, num_items=24).eval()
-    method.kept[0, 3] = method.kept[1, 1] = method.kept[1, 4] = False
+    method.believed.kept[0, 3] = method.believed.kept[1, 1] = method.believed.kept[1, 4] = False
     batch = two_views()
     means = [method.networks["a_mean"], method.networks["b_mean"]]
     guess = [[sum(p) / 2 for p in zip(*(says(m, v) for m in means), strict=True)] for v in batch.views[1]]
@@ -69,41 +69,41 @@ def test_the_averages_losses_are_noted():
     for row, name in enumerate(("a_mean", "b_mean")):
         for i in (0, 1, 3, 4, 5):
             p = says(method.networks[name], batch.views[1][i])
-            assert method.noted[row, i].item() == pytest.approx(-math.log(p[label[i]]), rel=1e-4)
-    assert method.noted[:, 2].isnan().all()
-    assert method.noted[:, 6:].isnan().all()
-    assert method.labels[:6].tolist() == [-1 if i == 2 else label[i] for i in range(6)]
+            assert method.believed.noted[row, i].item() == pytest.approx(-math.log(p[label[i]]), rel=1e-4)
+    assert method.believed.noted[:, 2].isnan().all()
+    assert method.believed.noted[:, 6:].isnan().all()
+    assert method.believed.labels[:6].tolist() == [-1 if i == 2 else label[i] for i in range(6)]
 
 
 def test_labels_are_divided_by_what_was_noted():
     method = image_method("peer_ensemble", {"warm_epochs": 1, "minimum_share": 0.0} | MIXTURE, num_items=40)
-    method.labels[:] = torch.arange(40) % 2
-    method.noted[0] = torch.linspace(0.1, 0.3, 40)
-    method.noted[1] = torch.linspace(0.1, 0.3, 40)
-    method.noted[0, [4, 9]] = 5.0
-    method.noted[1, [20]] = torch.nan
+    method.believed.labels[:] = torch.arange(40) % 2
+    method.believed.noted[0] = torch.linspace(0.1, 0.3, 40)
+    method.believed.noted[1] = torch.linspace(0.1, 0.3, 40)
+    method.believed.noted[0, [4, 9]] = 5.0
+    method.believed.noted[1, [20]] = torch.nan
     method.prepare_epoch(0, lambda stream: [])
-    assert method.kept.all()
+    assert method.believed.kept.all()
     method.prepare_epoch(1, lambda stream: [])
-    assert (~method.kept[0]).nonzero()[:, 0].tolist() == [4, 9]
-    assert not method.kept[1, 20]
-    assert method.divided.item() == 1
+    assert (~method.believed.kept[0]).nonzero()[:, 0].tolist() == [4, 9]
+    assert not method.believed.kept[1, 20]
+    assert method.believed.divided.item() == 1
 
 
 def test_a_given_forget_rate_refuses_the_largest_losses_of_each_class():
     """Ranks 0 to 19 within each class; half of the rate at half of the ramp. Class 1 has losses far above class 0."""
     method = image_method("peer_ensemble", {"warm_epochs": 4, "forget_end": 0.4}, num_items=41)
-    method.labels[:40] = torch.arange(40) % 2
+    method.believed.labels[:40] = torch.arange(40) % 2
     rank = torch.arange(40) // 2
-    method.noted[0, :40] = rank + 100.0 * method.labels[:40]
-    method.noted[1, :40] = 19.0 - rank + 100.0 * method.labels[:40]
+    method.believed.noted[0, :40] = rank + 100.0 * method.believed.labels[:40]
+    method.believed.noted[1, :40] = 19.0 - rank + 100.0 * method.believed.labels[:40]
     method.prepare_epoch(0, lambda stream: [])
-    assert method.kept.all()
+    assert method.believed.kept.all()
     for epoch, kept in ((2, 16), (4, 12), (9, 12)):
         method.prepare_epoch(epoch, lambda stream: [])
-        assert method.kept[0, :40].tolist() == (rank < kept).tolist()
-        assert method.kept[1, :40].tolist() == (rank >= 20 - kept).tolist()
-        assert not method.kept[:, 40].any()  # without a label
+        assert method.believed.kept[0, :40].tolist() == (rank < kept).tolist()
+        assert method.believed.kept[1, :40].tolist() == (rank >= 20 - kept).tolist()
+        assert not method.believed.kept[:, 40].any()  # without a label
 
 
 @pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
@@ -111,24 +111,24 @@ def test_labels_held_out_are_never_learned_and_the_noise_they_show_decides():
     """Two in five labels of class 0 name class 1; of all images of a class the averages say what its labels say."""
     probs, given, truth = noisy_scores([[0.6, 0.4], [0.1, 0.9]], count=800)
     method = image_method("peer_ensemble", {"warm_epochs": 1, "forget_end": "auto"}, num_items=800)
-    apart = method.judge.held_out()
+    apart = method.believed.judge.held_out()
     assert 50 < apart.sum() < 110
-    assert torch.equal(method.kept, (~apart).expand(2, 800))
+    assert torch.equal(method.believed.kept, (~apart).expand(2, 800))
     method.prepare_epoch(0, lambda stream: [])
     batch = two_views(range(800), ToyImages(800))
     method.losses({"train": batch}, step_of(0))
     said = torch.stack([method.networks[n](batch.views[1]).softmax(1) for n in ("a_mean", "b_mean")])
     method.eval()
-    assert method.judge.said.shape == said.shape
-    assert not method.judge.said.isnan().any()
-    method.judge.said[:] = torch.from_numpy(probs)
-    method.labels[:] = torch.from_numpy(given)
+    assert method.believed.judge.said.shape == said.shape
+    assert not method.believed.judge.said.isnan().any()
+    method.believed.judge.said[:] = torch.from_numpy(probs)
+    method.believed.labels[:] = torch.from_numpy(given)
     method.prepare_epoch(1, lambda stream: [])
     wrong = torch.from_numpy(given != truth)
-    assert method.judge.rate.item() == pytest.approx(wrong[apart].float().mean().item(), abs=0.08)
-    assert not method.kept[:, apart].any()
-    assert wrong[method.kept[0]].float().mean() < 0.1
-    assert (~wrong & ~apart)[method.kept[0]].sum() > 0.85 * (~wrong & ~apart).sum()
+    assert method.believed.judge.rate.item() == pytest.approx(wrong[apart].float().mean().item(), abs=0.08)
+    assert not method.believed.kept[:, apart].any()
+    assert wrong[method.believed.kept[0]].float().mean() < 0.1
+    assert (~wrong & ~apart)[method.believed.kept[0]].sum() > 0.85 * (~wrong & ~apart).sum()
 
 
 def test_a_resumed_run_divides_no_second_time():
@@ -136,10 +136,10 @@ def test_a_resumed_run_divides_no_second_time():
     method.losses({"train": two_views(range(24))}, step_of(0))
     method.prepare_epoch(1, lambda stream: [])
     other = image_method("peer_ensemble", {"warm_epochs": 1} | MIXTURE, seed=9, num_items=24)
-    method.kept[0, 0] = ~method.kept[0, 0]  # as nobody would divide it again
+    method.believed.kept[0, 0] = ~method.believed.kept[0, 0]  # as nobody would divide it again
     other.load_state_dict(method.state_dict())
     other.prepare_epoch(1, lambda stream: [])
-    assert torch.equal(other.kept, method.kept)
+    assert torch.equal(other.believed.kept, method.believed.kept)
 
 
 def test_the_averages_predict_together_or_the_networks_without_them():
@@ -189,12 +189,16 @@ def test_it_finds_wrong_labels_whatever_is_left_out(without):
     method.eval()
     right = torch.arange(size) % 2
     assert (method.predict(batch.inputs).argmax(1) == right).float().mean() > 0.95
-    judged = torch.ones(size, dtype=torch.bool) if method.judge is None else ~method.judge.held_out()
-    refused = (judged & ~method.kept).nonzero()[:, 1].tolist()
+    judged = (
+        torch.ones(size, dtype=torch.bool)
+        if method.believed.judge is None
+        else ~method.believed.judge.held_out()
+    )
+    refused = (judged & ~method.believed.kept).nonzero()[:, 1].tolist()
     truly = [i for i in wrong if judged[i]]
     assert sum(i in wrong for i in refused) > 0.8 * 2 * len(truly)
     # estimated from sixty labels, the rate may be too high
-    assert sum(i in wrong for i in refused) > (0.8 if method.judge is None else 0.65) * len(refused)
+    assert sum(i in wrong for i in refused) > (0.8 if method.believed.judge is None else 0.65) * len(refused)
 
 
 def test_bad_options_are_refused():

@@ -5,12 +5,10 @@ say is the word of their moving averages (Tarvainen & Valpola 2017), which also 
 everything; refused labels are replaced by the averages' guess on another view (Berthelot et al. 2019). All is noted
 as images pass, so nothing is scanned; the averages see each image once more than plain training does.
 
-Which labels are believed: those most likely right, as many of each class as labels held out say
-(:mod:`coteach.selection.label_judge`, our own). Or, with a given forget rate, those of smallest loss of each class; or what a mixture
-of normal distributions on the losses says (Li et al. 2020), with a minimum for each class. Measured in
-docs/benchmarks/noisy_fashion.md. Items are images.
+Which labels are believed, :mod:`coteach.selection.believed_labels` decides. Measured in docs/benchmarks/noisy_fashion.md. Items are
+images.
 
-Shape legend: ``N`` images of the training set, ``B`` of a batch, ``C`` classes.
+Shape legend: ``B`` images of a batch, ``C`` classes.
 """
 
 from __future__ import annotations
@@ -31,8 +29,7 @@ from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import follow, follower_of, mean_probs
-from coteach.selection.dividing import divide, divide_by_rank
-from coteach.selection.label_judge import LabelJudge
+from coteach.selection.believed_labels import BelievedLabels
 from coteach.selection.schedules import (
     check_at_least,
     check_not_negative,
@@ -41,7 +38,7 @@ from coteach.selection.schedules import (
     is_number,
     ramp,
 )
-from coteach.selection.whole_batch import gather_items, mean_over_processes
+from coteach.selection.whole_batch import mean_over_processes
 from coteach.types import Batch, LossTerms, SoftTarget
 
 _PEER = {"a": 1, "b": 0}  # network -> the row of the one that judges its labels
@@ -109,35 +106,28 @@ class PeerEnsemble(LabelMethod):
     """Two networks whose averages judge each other's labels and predict together.
 
     Attributes:
-        noted: ``(2, N)`` float32, the last loss of each image by the average of a, of b; NaN if never seen.
-        labels: ``(N,)`` int64, the class as labelled; -1 if never seen or without a label.
-        kept: ``(2, N)`` bool, the labels that a, that b believes.
-        divided: 0-d int64, the epoch for which ``kept`` holds.
-        judge: estimates the noise; None unless ``forget_end`` is ``auto``. All five are a part of each checkpoint.
+        believed: the division of the training set by the averages; a part of each checkpoint.
     """
 
     name: ClassVar[str] = "peer_ensemble"
     config_type: ClassVar[type] = PeerEnsembleConfig
     trained: ClassVar[tuple[str, ...]] = ("a", "b")
     later_knows_more: ClassVar[bool] = True
-    judge: LabelJudge | None
-    noted: Tensor
-    labels: Tensor
-    kept: Tensor
-    divided: Tensor
+    believed: BelievedLabels
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks, their averages, and the tables."""
         super().setup(factory, info)
-        self.seed = info.seed
-        self.register_buffer("noted", torch.full((2, info.num_items), torch.nan))
-        self.register_buffer("labels", torch.full((info.num_items,), -1))
-        self.register_buffer("kept", torch.ones(2, info.num_items, dtype=torch.bool))
-        self.register_buffer("divided", torch.tensor(-1))
-        self.judge = None
-        if self.config.forget_end == "auto":
-            self.judge = LabelJudge(info.num_items, info.num_classes, info.seed)
-            self.kept[:] = ~self.judge.held_out()
+        config: PeerEnsembleConfig = self.config
+        self.believed = BelievedLabels(
+            info.num_items,
+            info.num_classes,
+            info.seed,
+            forget_end=config.forget_end,
+            warm_epochs=config.warm_epochs,
+            threshold=config.threshold,
+            minimum_share=config.minimum_share,
+        )
         if self.config.ema_decay > 0:
             for name in self.trained:
                 self.networks[f"{name}_mean"] = follower_of(self.networks[name])
@@ -148,42 +138,8 @@ class PeerEnsemble(LabelMethod):
         return tuple(name if self.config.ema_decay == 0 else f"{name}_mean" for name in self.trained)
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
-        """Divide the labels by what was noted, unless that was done before the run was interrupted."""
-        if not self._is_due(epoch) or int(self.divided) == epoch:
-            return
-        label, known = self.labels.clamp(min=0), (self.labels >= 0) & ~self.noted.isnan()
-        self.kept[:] = self._divide(label, known, epoch)
-        self.divided.fill_(epoch)
-
-    def _is_due(self, epoch: int) -> bool:
-        """Whether labels are divided before this epoch.
-
-        With ``auto`` in every ``warm_epochs``-th only: what networks say of a class changes most when they are given other
-        labels, and one that changes during an epoch forms no cluster.
-        """
-        warm: int = self.config.warm_epochs
-        if self.judge is not None:
-            return epoch >= warm and epoch % warm == 0
-        return epoch >= (warm if self.config.forget_end == "mixture" else 1)
-
-    def _divide(self, label: Tensor, known: Tensor, epoch: int) -> Tensor:
-        config: PeerEnsembleConfig = self.config
-        if self.judge is not None:
-            return self.judge.divide(label, known, step=epoch)
-        if isinstance(config.forget_end, str):
-            return divide(
-                self.noted,
-                label,
-                known,
-                num_classes=self.num_classes,
-                threshold=config.threshold,
-                minimum_share=config.minimum_share,
-                seed=self.seed,
-            )[1]
-        rate = ramp(epoch, config.warm_epochs, 0.0, config.forget_end)
-        return divide_by_rank(
-            self.noted, label, known, rate, num_classes=self.num_classes, seed=self.seed, step=epoch
-        )
+        """Divide the labels by what was noted, if it is time to."""
+        self.believed.begin_epoch(epoch)
 
     def streams(self, epoch: int) -> Sequence[Stream]:  # noqa: ARG002 -- every epoch the same
         """Two views: one is learned, the averages look at the other."""
@@ -197,14 +153,14 @@ class PeerEnsemble(LabelMethod):
         guess = self._look(batch, target, step.epoch)
         networks = {}
         for name in self.trained:
-            kept = target.valid & self.kept[_PEER[name], batch.ids]
+            kept = target.valid & self.believed.kept[_PEER[name], batch.ids]
             self.tell_choice(self.trained[_PEER[name]], batch.ids, kept)
             lesson = self._lesson(target, kept, guess, step)
             networks[name] = {"cross_entropy": self._learn(name, batch, lesson, step)}
-        believed = self.kept.float().mean(1)
-        logs = {"kept_share/a": believed[0], "kept_share/b": believed[1]}
-        if self.judge is not None:
-            logs["noise_rate"] = self.judge.rate.clone()
+        shares = self.believed.kept.float().mean(1)
+        logs = {"kept_share/a": shares[0], "kept_share/b": shares[1]}
+        if self.believed.judge is not None:
+            logs["noise_rate"] = self.believed.judge.rate.clone()
         return LossTerms(networks=networks, logs=logs)
 
     def _look(self, batch: Batch, target: SoftTarget, epoch: int) -> Tensor:
@@ -214,18 +170,9 @@ class PeerEnsemble(LabelMethod):
         log_probs = said.clamp(min=torch.finfo(said.dtype).tiny).log()
         for name, scores in zip(self.trained, log_probs, strict=True):
             self.record(name, batch, scores, epoch)
-        losses = [
-            torch.where(target.valid, soft_cross_entropy(one, target.probs), torch.nan) for one in log_probs
-        ]
-        label = torch.where(target.valid, hard_label(target.probs).long(), -1)
-        rows = [] if self.judge is None else [said.movedim(0, 1)]
-        # tables are the same in all processes
-        (ids, label, *shared), _ = gather_items(batch.ids, label, *losses, *rows)
-        losses = shared[: len(losses)]
-        if self.judge is not None:
-            self.judge.said[:, ids] = shared[-1].movedim(0, 1)
-        self.noted[:, ids] = torch.stack(losses)
-        self.labels[ids] = label
+        losses = torch.stack([soft_cross_entropy(one, target.probs) for one in log_probs])
+        label = torch.where(target.valid, hard_label(target.probs), -1)
+        self.believed.note(batch.ids, label, torch.where(target.valid, losses, torch.nan), said)
         return said.mean(0)
 
     def _lesson(self, target: SoftTarget, kept: Tensor, guess: Tensor, step: Step) -> _Lesson:
