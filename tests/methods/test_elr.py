@@ -54,19 +54,21 @@ def test_the_mean_of_the_weights_predicts_and_is_remembered():
     for index in range(3):
         with torch.no_grad():
             network[0].weight += 1.0
-            network[1].running_mean += 1.0
         method.after_step(step_of(0, index))
         decay = min(0.5, 1 - 1 / (index + 1))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
     torch.testing.assert_close(mean[0].weight, expected)
-    assert torch.equal(mean[1].running_mean, network[1].running_mean)
     assert not any(p.requires_grad for p in mean.parameters())
+    seen = mean[0](batch.inputs)
     method.losses({"train": batch}, step_of(0, 3))
-    assert mean.training  # as it was
-    mean.eval()
+    assert all(part.training for part in mean.modules())  # as it was
+    torch.testing.assert_close(mean[1].running_mean, 0.1 * seen.mean((0, 2, 3)))  # its own
+    scaled = (seen - seen.mean((0, 2, 3), keepdim=True)) / (
+        seen.var((0, 2, 3), correction=0, keepdim=True) + 1e-5
+    ).sqrt()
+    said = mean[5](scaled.relu().flatten(1)).softmax(1)
     method.eval()
-    said = mean(batch.inputs).softmax(1)
-    torch.testing.assert_close(method.predict(batch.inputs), said)
+    torch.testing.assert_close(method.predict(batch.inputs), mean(batch.inputs).softmax(1))
     torch.testing.assert_close(
         method.table[batch.ids] / method.table[batch.ids].sum(1, keepdim=True), said, atol=1e-3, rtol=1e-3
     )

@@ -117,7 +117,8 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) 
             kwargs = kwargs | {"device": torch.device("cpu")}
     if there:
         _check(name, given)
-        _count(name, args, waits, leaves=not result_is_there)
+    if there or result_is_there:
+        _count(name, args, kwargs, waits, to_there=result_is_there)
     known = {id(one.here): one for one in there}
     plain_args, plain_kwargs = tree_map(_here, (args, kwargs))
     found = func(*plain_args, **plain_kwargs)
@@ -147,11 +148,15 @@ def _check(name: str, given: list[Tensor]) -> None:
             )
 
 
-def _count(name: str, args: Any, waits: Counter[str], *, leaves: bool) -> None:
-    if name in _WAITS or (name == "_to_copy" and leaves):
+def _count(name: str, args: Any, kwargs: Any, waits: Counter[str], *, to_there: bool) -> None:
+    if name in _WAITS:
         waits[name] += 1
-    if name == "copy_" and not isinstance(args[0], There):
-        waits["copy_"] += 1
+    if name == "_to_copy" and not (to_there and (isinstance(args[0], There) or kwargs.get("non_blocking"))):
+        waits[f"_to_copy {'to' if to_there else 'from'} there"] += 1
+    if name == "copy_" and not all(isinstance(one, There) for one in args[:2]):
+        sent = isinstance(args[0], There)
+        if not (sent and (args[1].ndim == 0 or args[2:] == (True,))):
+            waits[f"copy_ {'to' if sent else 'from'} there"] += 1
     if name in _INDEXED:
         for one in args[1]:
             if isinstance(one, Tensor) and (one.dtype == torch.bool or not isinstance(one, There)):

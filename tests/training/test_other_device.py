@@ -43,7 +43,7 @@ from other_device import DEVICE, Elsewhere
 with Elsewhere() as there:
     one = torch.ones(3, device=DEVICE)
     print((one * 2 + torch.tensor(1.0)).cpu().tolist())
-    assert there.waits == {"_to_copy": 1}, there.waits
+    assert there.waits == {"_to_copy from there": 1}, there.waits
     try:
         one + torch.ones(3)
     except RuntimeError as error:

@@ -21,6 +21,7 @@ from coteach.compat.cleanlab_plans import (
     initialize_lr_scheduler,
     of_epoch,
 )
+from coteach.data.sending import sent
 from coteach.data.worker_memory import freed_memory_kept
 from coteach.errors import InputError, OptionError
 from coteach.losses.soft_cross_entropy import masked_mean
@@ -156,7 +157,7 @@ def train(
         for i, (images, given) in enumerate(train_loader):
             if i + 1 == batches and len(given) < MINIMUM_BATCH_SIZE:
                 break
-            inputs, labels = images.to(device), given.to(device).long()
+            inputs, labels = sent(images, device), sent(given, device).long()
             scores = model1(inputs), model2(inputs)
             topk = (1, min(5, scores[0].shape[1]))
             values = [accuracy(own.detach(), labels, topk=topk)[0] for own in scores]
@@ -217,7 +218,9 @@ def evaluate(
         for images, labels in test_loader:
             total += len(labels)
             for which, (model, device) in enumerate(zip(models, devices, strict=True)):
-                right[which] = right[which] + (model(images.to(device)).argmax(1) == labels.to(device)).sum()
+                right[which] = (
+                    right[which] + (model(sent(images, device)).argmax(1) == sent(labels, device)).sum()
+                )
     if total == 0:
         raise InputError("test_loader", "gave no items", "give at least one batch")
     return 100 * int(right[0]) / total, 100 * int(right[1]) / total

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from coteach.data.sending import sent
 from coteach.errors import OptionError
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -99,5 +100,6 @@ class RandomCropFlip(BatchAugmentation):
         """Where each crop begins, and whether it is flipped, ``(B,)`` each."""
         corner = draws(seeds, 3, 2 * self.padding + 1)
         flipped = draws(seeds, 3, 2)[:, 2].astype(bool) & self.flip
-        down, right, flips = (torch.from_numpy(np.ascontiguousarray(one)) for one in (*corner.T[:2], flipped))
-        return down.to(device), right.to(device), flips.to(device)
+        drawn = np.stack([*corner.T[:2], flipped.astype(np.int64)])
+        down, right, flips = sent(torch.from_numpy(drawn), device)
+        return down, right, flips.bool()

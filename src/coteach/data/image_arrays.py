@@ -17,6 +17,7 @@ from coteach.data.crop_flip import BatchAugmentation
 from coteach.data.image_labels import ImageLabels
 from coteach.data.image_set import ImageItem, ImageSet, digest
 from coteach.data.sample import scale_divisor
+from coteach.data.sending import sent
 from coteach.errors import InputError, OptionError
 
 Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
@@ -137,7 +138,7 @@ class ArrayDataset(ImageSet):
         if self._kept is None:
             images = torch.from_numpy(np.ascontiguousarray(self._images[items], np.float32))
         else:
-            images = self._kept[torch.from_numpy(items).to(self._kept.device)].float()
+            images = self._kept[sent(torch.from_numpy(items), self._kept.device)].float()
         images /= float(self._divisor)
         if seeds is not None and self._batch_augmentation is not None:
             images = self._batch_augmentation(images, seeds)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from coteach.data.sending import sent
 from coteach.errors import OptionError
 
 
@@ -52,7 +53,7 @@ def expected_class_weight(
     """
     if weights is None:
         return None
-    by_class = torch.tensor(weights, dtype=probs.dtype, device=probs.device)
+    by_class = sent(torch.tensor(weights, dtype=probs.dtype), probs.device)
     return torch.einsum("bc...,c->b...", torch.nan_to_num(probs), by_class)
 
 

@@ -116,6 +116,11 @@ class Method(nn.Module, ABC):
                 torch.manual_seed(stable_seed(info.seed, "init", name))
                 self.networks[name] = factory()
 
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """The networks whose batch normalisation counts the batches of training: those that are trained."""
+        return self.trained
+
     def always_learns(self, epoch: int) -> bool:  # noqa: ARG002 -- for those that override it
         """Whether all networks surely learn something from batches all of whose images have a label.
 

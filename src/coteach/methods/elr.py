@@ -32,7 +32,7 @@ from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, sof
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
-from coteach.models.ema import follow, follower_of, mean_probs
+from coteach.models.ema import follow, follower_of, mean_probs, watched_probs
 from coteach.selection.schedules import check_not_negative, check_share
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
@@ -88,6 +88,11 @@ class Elr(LabelMethod):
         """The mean of the weights, if there is one."""
         return ("ema",) if "ema" in self.networks else ("a",)
 
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """The mean of the weights, too: it is shown every image."""
+        return tuple(dict.fromkeys((*self.trained, *self.predicting)))
+
     def always_learns(self, epoch: int) -> bool:  # noqa: ARG002
         """Every label, always."""
         return True
@@ -125,8 +130,10 @@ class Elr(LabelMethod):
     @torch.no_grad()
     def _remember(self, batch: Batch, logits: Tensor, valid: Tensor, epoch: int, *, mixed: bool) -> Tensor:
         """Write what is said of the batch's images into the table, and give their rows."""
-        if mixed or "ema" in self.networks:
-            probs = mean_probs([self.networks[self.predicting[0]]], [batch.inputs])
+        if "ema" in self.networks:
+            probs = watched_probs([self.networks["ema"]], batch.inputs)[0]
+        elif mixed:
+            probs = mean_probs([self.networks["a"]], [batch.inputs])
         else:
             probs = logits.detach().float().softmax(1)
         self.record("a", batch, probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), epoch)

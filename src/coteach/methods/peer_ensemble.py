@@ -28,7 +28,7 @@ from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, sof
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import NetworkFactory, Scan, Step, Stream, TaskInfo
 from coteach.methods.label_method import LabelMethod
-from coteach.models.ema import follow, follower_of, mean_probs
+from coteach.models.ema import follow, follower_of, mean_probs, watched_probs
 from coteach.selection.believed_labels import BelievedLabels
 from coteach.selection.schedules import (
     check_at_least,
@@ -137,6 +137,11 @@ class PeerEnsemble(LabelMethod):
         """Both averages, or both networks if there are none."""
         return tuple(name if self.config.ema_decay == 0 else f"{name}_mean" for name in self.trained)
 
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """The averages, too: they are shown every image."""
+        return tuple(dict.fromkeys((*self.trained, *self.predicting)))
+
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
         """Divide the labels by what was noted, if it is time to."""
         self.believed.begin_epoch(epoch)
@@ -165,8 +170,12 @@ class PeerEnsemble(LabelMethod):
 
     def _look(self, batch: Batch, target: SoftTarget, epoch: int) -> Tensor:
         """What the averages say of the last view, ``(B, C)``; it is recorded, and their losses are noted."""
-        averages: list[nn.Module] = [self.networks[name] for name in self.predicting]
-        said = torch.stack([mean_probs([network], batch.views[-1:]) for network in averages])
+        view = batch.views[-1]
+        networks: list[nn.Module] = [self.networks[name] for name in self.predicting]
+        if self.config.ema_decay > 0:
+            said = watched_probs(networks, view)
+        else:
+            said = torch.stack([mean_probs([network], [view]) for network in networks])
         log_probs = said.clamp(min=torch.finfo(said.dtype).tiny).log()
         for name, scores in zip(self.trained, log_probs, strict=True):
             self.record(name, batch, scores, epoch)

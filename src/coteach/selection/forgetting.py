@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from coteach.data.sending import sent
 from coteach.errors import OptionError
 from coteach.selection.noise_rate import NoiseRate
 from coteach.selection.recent_losses import RecentLosses
@@ -78,7 +79,7 @@ class ForgetRate(nn.Module):
             return rates * progress
         if not self.differs:
             return ramp(epoch, self.e_warm, 0.0, self.ends[0])
-        return torch.tensor(self.ends, dtype=torch.float64, device=device) * progress
+        return sent(torch.tensor(self.ends, dtype=torch.float64), device) * progress
 
     def figures(self, epoch: float) -> dict[str, Tensor | float]:
         """For the log: the rate of the epoch, and the estimated noise."""

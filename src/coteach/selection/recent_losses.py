@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor, nn
 
+from coteach.data.sending import sent
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Selection
@@ -97,8 +98,9 @@ class RecentLosses(nn.Module):
         return Selection(mask=mask[own], count=mask.sum(), eligible=there.sum())
 
     def _kept_share(self, forget_rate: float | Float[Tensor, " c"]) -> Float64[Tensor, " c"]:
-        rate = torch.as_tensor(forget_rate, dtype=torch.float64, device=self.losses.device)
-        return (1 - rate).expand(len(self.losses))
+        if isinstance(forget_rate, Tensor):
+            return 1 - sent(forget_rate, self.losses.device).double().expand(len(self.losses))
+        return self.losses.new_full((len(self.losses),), 1 - forget_rate, dtype=torch.float64)
 
     def _lately(self, epoch: int, step: int) -> Bool[Tensor, "c m"]:
         """Which losses are no older than an epoch is long, as far as one has passed."""

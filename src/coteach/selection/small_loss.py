@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
+from coteach.data.sending import sent
 from coteach.errors import OptionError
 from coteach.selection.ranking import take_smallest
 from coteach.selection.schedules import check_share
@@ -77,7 +78,7 @@ def _kept_share(
         if forget_rate.shape != (groups,):
             cause = f"has the shape {tuple(forget_rate.shape)} for {groups} groups"
             raise OptionError("forget_rate", cause, "give one rate a group")
-        return 1 - forget_rate.to(device, torch.float64)
+        return 1 - sent(forget_rate, device).double()
     check_share("forget_rate", forget_rate, below_one=True)
     return torch.full((groups,), 1 - forget_rate, dtype=torch.float64, device=device)
 

@@ -158,7 +158,11 @@ class MethodModule(L.LightningModule):
         self.watch.learned(terms.logs, self._add_up)
         self.manual_backward(self.stepper.scaler.scale(loss / self.options.accumulate_grad_batches))
         # also within a group of batches: a checkpoint there has one process's statistics
-        share_statistics(self._trained_networks(), self._add_up, self.trainer.world_size)
+        share_statistics(
+            [self.method.networks[name] for name in self.method.counting],
+            self._add_up,
+            self.trainer.world_size,
+        )
         due = (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx)
         if due and self._step_optimizers():
             self.method.after_step(step)
