@@ -181,7 +181,7 @@ def test_the_averages_predict_together_or_the_networks_without_them():
 )
 def test_it_finds_wrong_labels_whatever_is_left_out(without):
     """A fifth of the labels is wrong: the averages that judge them say what the images show."""
-    size = 600 if without == {"forget_end": "auto"} else 160
+    size = 2400 if without == {"forget_end": "auto"} else 160
     wrong = tuple(range(0, size, 5))
     data = ToyImages(size, wrong=wrong)
     options = {"warm_epochs": 2, "ramp_epochs": 2, "ema_decay": 0.9, "forget_end": 0.2} | without
@@ -208,7 +208,7 @@ def test_it_finds_wrong_labels_whatever_is_left_out(without):
     refused = (judged & ~method.believed.kept).nonzero()[:, 1].tolist()
     truly = [i for i in wrong if judged[i]]
     assert sum(i in wrong for i in refused) > 0.8 * 2 * len(truly)
-    # estimated from sixty labels, the rate may be too high
+    # the rate of each class is estimated from a hundred labels
     assert sum(i in wrong for i in refused) > (0.8 if method.believed.judge is None else 0.65) * len(refused)
 
 

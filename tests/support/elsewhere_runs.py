@@ -9,7 +9,7 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from coteach.compat import cleanlab
 from coteach.data.crop_flip import RandomCropFlip
 from coteach.methods.discovery import create_method
 from coteach.models.cnn import CNN
+from coteach.report.logs import read_log
 from coteach.training import fit_arguments
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import TrainerOptions
@@ -139,15 +140,16 @@ def _images() -> list[Any]:
                 said = ours.predict(np.full((5, 3, 8, 8), 0.5, np.float32))
             theirs = _fit(name, options, Path(folder) / "here", there=False)
             differs = [key for key in theirs.history if ours.history[key] != theirs.history[key]]
+            differs += _unlike(ours.method.state_dict(), theirs.method.state_dict())
             if not np.array_equal(said, theirs.predict(np.full((5, 3, 8, 8), 0.5, np.float32))):
                 differs.append("predict")
-            found.append([name, options, len(theirs.history), differs])
+            found.append([name, options, len(theirs.history) + len(theirs.method.state_dict()), differs])
     return found
 
 
 def _compared(name: str, options: dict[str, Any], make: Callable[[Path], TrainingRun]) -> list[Any]:
-    """Train twice; names of weights and tables that differ."""
-    weights = []
+    """Train twice; names of weights, tables and figures that differ."""
+    weights, figures = [], []
     with tempfile.TemporaryDirectory() as folder:
         for place in (NAME, "cpu"):
             run = make(Path(folder) / place)
@@ -159,11 +161,17 @@ def _compared(name: str, options: dict[str, Any], make: Callable[[Path], Trainin
             else:
                 last = train(run)
             weights.append(load_checkpoint(last)["state_dict"])
-    there, here = weights
-    differs = [
-        key for key in here if not torch.equal(there[key].nan_to_num(), here[key].nan_to_num())
-    ]  # of whole numbers too
-    return [name, options, len(here), differs + sorted(set(there) ^ set(here))]
+            figures.append(read_log(run.output_dir).figures)
+    differs = _unlike(*weights) + [key for key in figures[1] if figures[0].get(key) != figures[1][key]]
+    return [name, options, len(weights[1]) + len(figures[1]), differs]
+
+
+def _unlike(there: Mapping[str, torch.Tensor], here: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of tensors that are not the same, or not there."""
+    changed = [
+        key for key in here if not torch.equal(_plain(there[key]).nan_to_num(), here[key].nan_to_num())
+    ]
+    return changed + sorted(set(there) ^ set(here))
 
 
 def _maps() -> list[Any]:

@@ -20,6 +20,7 @@ from torch.utils.backend_registration import _DummyBackendModule, _setup_private
 NAME = "elsewhere"
 _MOVES = ("copy_", "_to_copy")  # from one side to the other
 _INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")  # indices of the host are sent there
+_LISTED = ("stack", "cat")  # take no number of the host
 # their results, or the sizes of them, are needed on the host
 _WAITS = (
     "_local_scalar_dense", "equal", "is_nonzero", "nonzero", "masked_select", "bincount",
@@ -116,7 +117,7 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) 
         if result_is_there:
             kwargs = kwargs | {"device": torch.device("cpu")}
     if there:
-        _check(name, given)
+        _check(name, args, given)
     if there or result_is_there:
         _count(name, args, kwargs, waits, to_there=result_is_there)
     known = {id(one.here): one for one in there}
@@ -137,15 +138,24 @@ def _here(one: Any) -> Any:
     return one.here if isinstance(one, There) else one
 
 
-def _check(name: str, given: list[Tensor]) -> None:
-    """A number of the host may go along, nothing more."""
-    if name in (*_MOVES, *_INDEXED):
+def _check(name: str, args: Any, given: list[Tensor]) -> None:
+    """What a GPU refuses: of the host only a single number may go along, or an index."""
+    if name in _MOVES:
         return
-    for one in given:
-        if not isinstance(one, There) and one.ndim > 0:
-            raise RuntimeError(
-                f"{name}: tensors of two devices; {one.dtype} of shape {tuple(one.shape)} is on the CPU"
-            )
+    written = name.endswith("_") or name in _INDEXED  # or read by an index: what lies on one side stays there
+    if written:
+        for one in tree_leaves(args[0]):
+            _refuse(name, one)
+    for one in tree_leaves((args[0], args[2:])) if name in _INDEXED else given:
+        if isinstance(one, Tensor) and (one.ndim > 0 or name in _LISTED):
+            _refuse(name, one)
+
+
+def _refuse(name: str, one: Any) -> None:
+    if isinstance(one, There):
+        return
+    cause = f"{one.dtype} of shape {tuple(one.shape)} is on the CPU"
+    raise RuntimeError(f"{name}: tensors of two devices; {cause}")
 
 
 def _count(name: str, args: Any, kwargs: Any, waits: Counter[str], *, to_there: bool) -> None:

@@ -65,9 +65,7 @@ class LabelHistory:
         self.num_classes = num_classes
         self.rising = rising
         self.values: dict[str, Tensor] = {}
-        self._labelled: tuple[Tensor, Tensor] | None = (
-            None  # ids of the batch that was seen last, and its labels
-        )
+        self._labelled: tuple[Any, Tensor] | None = None  # the target that was seen last, and its classes
 
     def __len__(self) -> int:
         """How many probabilities are kept."""
@@ -99,11 +97,15 @@ class LabelHistory:
             return
         if not self.values or self.values["probs"].device != scores.device:
             self._place(scores.device)
-        if self._labelled is None or self._labelled[0] is not batch.ids:  # once for all networks
+        if self._labelled is None or self._labelled[0] is not batch.target:  # once for all networks
             target = as_soft_target(batch.target, self.num_classes)
-            self._labelled = batch.ids, torch.where(target.valid, hard_label(target.probs), _UNSEEN)
-        ids, label = self._labelled
-        self._add(self.networks.index(network), ids, scores.detach().float(), label, epoch)
+            self._labelled = batch.target, torch.where(target.valid, hard_label(target.probs), _UNSEEN)
+        label = self._labelled[1]
+        self._add(self.networks.index(network), batch.ids, scores.detach().float(), label, epoch)
+
+    def let_go(self) -> None:
+        """Of the last batch."""
+        self._labelled = None
 
     def _place(self, device: torch.device) -> None:
         """Make the tensors, or bring those of a checkpoint to where the scores are."""
@@ -193,6 +195,7 @@ class HistoryRecording(Callback):
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Listen no more."""
         self.method.recorder = None
+        self.history.let_go()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds."""

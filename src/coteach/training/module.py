@@ -276,8 +276,10 @@ class MethodModule(L.LightningModule):
         self.batches_seen = own["batches_seen"]
         self.stepper.scaler.load_state_dict(own["scaler"])
         self.data.load_state_dict(own["data"])
-        if self.global_rank == 0:  # it has what all processes had
-            self._means.restart(own["means"])
+        means = own["means"]
+        if self.global_rank > 0:  # the first one has what all had; yet all add up the same figures
+            means = {name: torch.zeros_like(pair) for name, pair in means.items()}
+        self._means.restart(means)
         self._gradients = own["gradients"]
         self.watch.load_state_dict(own["watch"])
 
