@@ -184,6 +184,7 @@ def arguments(parser: argparse.ArgumentParser, noise: Sequence[str], folder: str
 
 def run_all(options: argparse.Namespace, setting_of: Callable[[str], Setting]) -> None:
     """Train what is missing, print a table (mean over the seeds, half the range between them), draw label precision."""
+    _check_folder(options)
     rows = []
     for noise in options.noise:
         setting = setting_of(noise)
@@ -204,6 +205,18 @@ def run_all(options: argparse.Namespace, setting_of: Callable[[str], Setting]) -
     )
     for row in rows:
         print(f"| {' | '.join(row)} |")
+
+
+def _check_folder(options: argparse.Namespace) -> None:
+    """Results are found by noise, method and seed; a folder has those of one setting."""
+    free = ("noise", "methods", "seeds", "folder", "device")
+    given = {name: str(value) for name, value in vars(options).items() if name not in free}
+    file = options.folder / "setting.json"
+    before = json.loads(file.read_text()) if file.is_file() else given
+    if before != given:
+        raise SystemExit(f"{options.folder}: has results of {before}, not of {given}; give another --folder")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    write_json(file, given)
 
 
 def _kept(options: argparse.Namespace, setting: Setting, name: str, seed: int) -> dict[str, Any]:

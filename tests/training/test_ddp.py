@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from toy_images import ToyImages
+from toy_images import ToyImages, image_network
 from toys import PartlyLabelled, ToyMaps, toy_run
 
 from coteach.data.keyed import EpochSampler
+from coteach.methods.base import TaskInfo
+from coteach.methods.discovery import create_method
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.run import train
@@ -223,6 +225,32 @@ def test_methods_of_images_are_those_of_the_whole_batch(tmp_path, method, option
     assert_close(one, two)
     if options.get("forget_end") == "auto" and method == "co_teaching":
         assert one["state_dict"]["method.noise.overall"] > 0
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "average"), [("elr", {"ema_decay": 0.5}, "ema"), ("peer_ensemble", {}, "b_mean")]
+)
+def test_averages_count_the_images_of_all_processes(tmp_path, method, options, average):
+    """One step: the running mean of batch normalisation goes a tenth of the way from 0 to the mean over all four images."""
+    sets = {"train": ToyImages(4, noise=0), "val": ToyImages(2)}
+    changes = {"make_network": image_network, "datasets": sets, "method_options": options}
+    length = {"max_epochs": 1, "log_images": 0, **TWO}
+    train(toy_run(tmp_path, method, options=length, loader=LoaderOptions(batch_size=2), **changes))
+    state = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["state_dict"]
+    first = create_method(method, options)
+    first.setup(image_network, TaskInfo(num_classes=2, num_items=4, seed=1))
+    images = torch.stack([sets["train"].plain(i)["image"] for i in range(4)])
+    expected = 0.1 * first.networks[average][0](images).mean((0, 2, 3))
+    torch.testing.assert_close(state[f"method.networks.{average}.1.running_mean"], expected)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_checkpoints_within_an_epoch_leave_its_means(tmp_path, every):
+    options = {"max_epochs": 1, **TWO}
+    for name, more in (("without", {}), ("with", {"checkpoint_every_steps": every})):
+        train(toy_run(tmp_path / name, "supervised", make_network=linear, options=options | more))
+    one, two = (read_log(tmp_path / name).figures["train/loss_epoch"] for name in ("without", "with"))
+    assert one == two
 
 
 def test_two_processes_divide_the_training_set_as_one(tmp_path):

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from coteach.methods.discovery import discover_methods
 
 RUNS = Path(__file__).parents[1] / "support" / "elsewhere_runs.py"
