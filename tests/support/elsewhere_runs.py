@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from lightning.pytorch.accelerators import Accelerator, AcceleratorRegistry
 from lightning.pytorch.strategies import SingleDeviceStrategy, StrategyRegistry
 from other_device import DEVICE, NAME, Elsewhere
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from toys import toy_run
 
 import coteach
@@ -221,13 +223,34 @@ def _functions() -> list[Any]:
             pair[0].backward()
             gradient = next(networks[0].parameters()).grad
             indices = coteach.select_indices(labels.to(device), tuple(losses.to(device)), 0.7)
+            accuracies = torch.tensor(_cleanlab_epoch(networks))
             sides.append(
-                [*(one.detach().cpu() for one in (*pair, gradient)), *(one.cpu() for one in indices)]
+                [
+                    accuracies,
+                    *(one.detach().cpu() for one in (*pair, gradient)),
+                    *(one.cpu() for one in indices),
+                ]
             )
     differs = [
         number for number, pair in enumerate(zip(*sides, strict=True)) if not torch.equal(*map(_plain, pair))
     ]
     return [["functions", {}, len(sides[0]), differs]]
+
+
+def _cleanlab_epoch(networks: list[nn.Module]) -> list[float]:
+    """Accuracies of an epoch of the drop-in functions and after it."""
+    items = TensorDataset(torch.rand(40, 3, 32, 32), torch.randint(4, (40,)))
+    loader = DataLoader(items, batch_size=20)
+    args = SimpleNamespace(print_freq=1000, epochs=1, batch_size=20, num_iter_per_epoch=2)
+    pairs = [part for one in networks for part in (one, torch.optim.Adam(one.parameters(), lr=0.001))]
+    weights = torch.tensor([1.0, 2.0, 0.5, 1.0])
+    trained = cleanlab.train(loader, 0, *pairs, args, [0.2], weights, _accuracy)
+    return [*trained, *cleanlab.evaluate(loader, *networks)]
+
+
+def _accuracy(output: torch.Tensor, target: torch.Tensor, topk: tuple[int, ...]) -> list[torch.Tensor]:
+    ranked = output.topk(max(topk)).indices
+    return [100 * (ranked[:, :k] == target[:, None]).any(1).float().mean() for k in topk]
 
 
 def _others() -> list[Any]:

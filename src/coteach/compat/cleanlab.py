@@ -104,7 +104,7 @@ def _item_weights(
 ) -> Float[Tensor, " n"] | None:
     if class_weights is None:
         return None
-    by_class = torch.as_tensor(class_weights, dtype=scores.dtype, device=scores.device)
+    by_class = sent(torch.as_tensor(class_weights, dtype=scores.dtype), scores.device)
     if by_class.shape != scores.shape[1:]:
         cause = f"{by_class.numel()} for {scores.shape[1]} classes"
         raise OptionError("class_weights", cause, "give one a class")
