@@ -5,13 +5,14 @@ import torch
 from noisy_scores import noisy_scores, symmetric
 
 from coteach.errors import OptionError
-from coteach.selection import label_judge
+from coteach.selection import label_judge, noise_rate
 from coteach.selection.label_judge import LabelJudge
 
 
 def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monkeypatch):
     """A fifth of those held out: were they the first, all would be of one class."""
-    monkeypatch.setattr(label_judge, "_ROWS", 120)
+    monkeypatch.setattr(noise_rate, "_ROWS", 120)
+    monkeypatch.setattr(label_judge, "_AT_ONCE", 120)
     probs, given, truth = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 6000))
     order = truth.argsort(stable=True)
     probs, given, truth = probs[order], given[order], truth[order]
@@ -27,7 +28,7 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
 
 
 def test_memory_bounds_the_rows_of_many_classes(monkeypatch):
-    monkeypatch.setattr(label_judge, "_NUMBERS", 60)
+    monkeypatch.setattr(noise_rate, "_NUMBERS", 60)
     drawn = LabelJudge(50, 3, 1)._drawn(torch.arange(0, 50, 2), 4)
     assert len(drawn) == 20
     assert drawn.tolist() == sorted(set(drawn.tolist()) & set(range(0, 50, 2)))
