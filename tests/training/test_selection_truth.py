@@ -1,6 +1,7 @@
 """What of the selected labels is right: against a plain loop, over an interruption, for every method that selects."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from coteach.errors import InputError
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.supervised import Supervised
 from coteach.report.logs import read_log
+from coteach.training.checkpoints import WholeCheckpointIO
 from coteach.training.run import train
 
 RIGHT = np.array([-1, 1, 0, 1, 1, -1, 1, 0, 0, 1], np.int8)
@@ -68,6 +70,25 @@ def test_figures_are_those_of_a_plain_loop(tmp_path):
             assert found[f"train/label_recall/{name}"][epoch] == pytest.approx(hits / 5)
             refused += 8 - len(chosen)
     assert refused > 0
+
+
+def test_log_of_an_epoch_is_there_before_its_checkpoint(tmp_path, monkeypatch):
+    """A run that is killed right after a checkpoint goes on after it: what the log lacked then, it would lack for good."""
+    written, there = WholeCheckpointIO.save_checkpoint, []
+
+    def watched(io, checkpoint, path, storage_options=None):
+        written(io, checkpoint, path, storage_options)
+        if Path(path).stem == "last":
+            there.append((checkpoint["coteach"]["epochs"], read_log(tmp_path)))
+
+    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", watched)
+    train(known_run(tmp_path))
+    whole = read_log(tmp_path).figures
+    assert {"train/loss_epoch", "train/a/cross_update", "train/label_precision/a"} <= set(whole)
+    assert [epochs for epochs, _ in there] == [1, 2, 3]
+    for epochs, log in there:
+        up_to = {name: {e: v for e, v in values.items() if e < epochs} for name, values in whole.items()}
+        assert log.figures == {name: values for name, values in up_to.items() if values}
 
 
 def test_precision_of_a_separable_set_rises_to_one():

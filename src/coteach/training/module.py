@@ -24,6 +24,7 @@ from coteach.methods.base import Method, Step
 from coteach.methods.label_method import LabelMethod
 from coteach.training.early_stop import has_stopped
 from coteach.training.epoch_data import EpochData
+from coteach.training.epoch_log import log_epoch
 from coteach.training.epoch_means import EpochMeans
 from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
@@ -209,8 +210,7 @@ class MethodModule(L.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Schedules that count epochs, and the means over the epoch."""
         self._step_schedulers("epoch")
-        means = self._means.result(self._add_up)
-        self.log_dict(means, sync_dist=self.trainer.world_size > 1)
+        log_epoch(self, self._means.result(self._add_up), step=self.batches_seen - 1)
         self._means.restart()
 
     # -- validation -------------------------------------------------------------------------------------------

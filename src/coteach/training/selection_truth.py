@@ -12,6 +12,7 @@ from torch import Tensor
 from coteach.errors import InputError
 from coteach.methods.label_method import LabelMethod
 from coteach.selection.whole_batch import max_over_processes
+from coteach.training.epoch_log import log_epoch
 
 _UNSEEN, _REFUSED, _CHOSEN = -1, 0, 1
 
@@ -62,13 +63,13 @@ class SelectionTruth(Callback):
         self._state = {network: state.to(pl_module.device) for network, state in self._state.items()}
         self.method.choice_listener = self.see
 
-    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Log the figures, of all processes together, and begin anew."""
         figures: dict[str, Tensor] = {}
         for network, state in self._state.items():
             together = max_over_processes(state)
             figures |= _figures(network, together, self.right.to(together.device))
-        pl_module.log_dict(figures, sync_dist=trainer.world_size > 1)
+        log_epoch(pl_module, figures, step=pl_module.batches_seen - 1)
         self._state = {}
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
