@@ -31,7 +31,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.methods.peer_ensemble import PeerEnsemble
 from coteach.methods.supervised import Supervised
 from coteach.training.fit_result import FitResult
-from coteach.training.history import read_history
+from coteach.training.history_recording import read_history
 from lite_features import head, lite_features
 
 CONFUSED = {(6, 0): 0.3, (0, 6): 0.25, (2, 4): 0.3, (4, 2): 0.25, (3, 6): 0.2, (7, 9): 0.3, (5, 7): 0.3}

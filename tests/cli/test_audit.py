@@ -16,7 +16,8 @@ from coteach.cli.main import main
 from coteach.errors import InputError
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.models import SmallMobileNet
-from coteach.training.history import HISTORY_FILE, LabelHistory, write_history
+from coteach.training.history import LabelHistory
+from coteach.training.history_recording import HISTORY_FILE, write_history
 from coteach.types import Batch
 
 CONFIG = """

@@ -10,7 +10,8 @@ from torch import nn
 from toys import ToyMaps, toy_run
 
 from coteach.errors import ConfigError, TrainingError
-from coteach.training.history import HISTORY_FILE, HistoryRecording, LabelHistory, read_history
+from coteach.training.history import LabelHistory
+from coteach.training.history_recording import HISTORY_FILE, HistoryRecording, read_history
 from coteach.training.run import train
 from coteach.types import Batch
 
@@ -190,7 +191,7 @@ def test_maps_of_pixels_leave_no_history(tmp_path):
 
 
 def test_too_many_items_are_recorded_only_if_that_is_wanted(tmp_path, monkeypatch):
-    monkeypatch.setattr("coteach.training.history._LARGEST", 39)
+    monkeypatch.setattr("coteach.training.history_recording._LARGEST", 39)
     train(image_run(tmp_path / "asked", record_history=True))
     train(image_run(tmp_path / "default"))
     assert (tmp_path / "asked" / HISTORY_FILE).exists()

@@ -136,7 +136,7 @@ def audit(
         return _audit_probs(source, labels, out_of_fold)
     if labels is not None:
         raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
-    from coteach.training.history import read_history
+    from coteach.training.history_recording import read_history
 
     folder = source if isinstance(source, (str, os.PathLike)) else source.output_dir
     if folder is None:

@@ -23,7 +23,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.training.checkpoints import FOLDER, first_difference, load_checkpoint, method_weights
 from coteach.training.epoch_lines import EpochLines
 from coteach.training.figures import best_mode, validation_metrics
-from coteach.training.history import HISTORY_FILE, HistoryRecording
+from coteach.training.history_recording import HISTORY_FILE, HistoryRecording
 from coteach.training.interrupts import heeding_interrupts
 from coteach.training.loss_guard import BAD_BATCH_FILE
 from coteach.training.module import MethodModule, OptimizerFactory
