@@ -54,11 +54,14 @@ def test_the_mean_of_the_weights_predicts_and_is_remembered():
     for index in range(3):
         with torch.no_grad():
             network[0].weight += 1.0
+            network[1].running_mean += 1.0
         method.after_step(step_of(0, index))
         decay = min(0.5, 1 - 1 / (index + 1))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
     torch.testing.assert_close(mean[0].weight, expected)
     assert not any(p.requires_grad for p in mean.parameters())
+    assert not mean[1].running_mean.any()  # those of the network, which do not fit, are not taken
+    assert mean[1].num_batches_tracked == 0
     seen = mean[0](batch.inputs)
     method.losses({"train": batch}, step_of(0, 3))
     assert all(part.training for part in mean.modules())  # as it was

@@ -27,14 +27,17 @@ from toys import toy_run
 
 import coteach
 from coteach.compat import cleanlab
+from coteach.data import sending
 from coteach.data.crop_flip import RandomCropFlip
 from coteach.methods.discovery import create_method
 from coteach.models.cnn import CNN
 from coteach.report.logs import read_log
 from coteach.training import fit_arguments
 from coteach.training.checkpoints import load_checkpoint
+from coteach.training.epoch_means import EpochMeans
 from coteach.training.options import TrainerOptions
 from coteach.training.run import TrainingRun, train
+from coteach.types import Share
 
 IMAGES: list[tuple[str, dict[str, Any]]] = [
     ("supervised", {"class_weights": [1.0, 2.0, 1.0]}),
@@ -59,6 +62,9 @@ WITHOUT_WAITS = [
     ("co_teaching", {"forget_end": 0.2, "balance": "none"}),
     ("co_teaching_plus", {"forget_end": 0.2}),
     ("elr", {"ema_decay": 0.9}),
+    ("jocor", {"forget_end": 0.2}),
+    ("supervised", {"class_weights": [1.0, 2.0, 1.0]}),
+    ("co_teaching", {"forget_end": [0.2, 0.1, 0.3]}),
 ]
 
 
@@ -141,8 +147,9 @@ def _images() -> list[Any]:
                 ours = _fit(name, options, Path(folder) / "there", there=True)
                 said = ours.predict(np.full((5, 3, 8, 8), 0.5, np.float32))
             theirs = _fit(name, options, Path(folder) / "here", there=False)
-            differs = [key for key in theirs.history if ours.history[key] != theirs.history[key]]
-            differs += _unlike(ours.method.state_dict(), theirs.method.state_dict())
+            differs = _other_figures(ours.history, theirs.history) + _unlike(
+                ours.method.state_dict(), theirs.method.state_dict()
+            )
             if not np.array_equal(said, theirs.predict(np.full((5, 3, 8, 8), 0.5, np.float32))):
                 differs.append("predict")
             found.append([name, options, len(theirs.history) + len(theirs.method.state_dict()), differs])
@@ -164,8 +171,13 @@ def _compared(name: str, options: dict[str, Any], make: Callable[[Path], Trainin
                 last = train(run)
             weights.append(load_checkpoint(last)["state_dict"])
             figures.append(read_log(run.output_dir).figures)
-    differs = _unlike(*weights) + [key for key in figures[1] if figures[0].get(key) != figures[1][key]]
+    differs = _unlike(*weights) + _other_figures(*figures)
     return [name, options, len(weights[1]) + len(figures[1]), differs]
+
+
+def _other_figures(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Names of figures that are not the same, or on one side only."""
+    return sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
 
 
 def _unlike(there: Mapping[str, torch.Tensor], here: Mapping[str, torch.Tensor]) -> list[str]:
@@ -224,9 +236,13 @@ def _functions() -> list[Any]:
             gradient = next(networks[0].parameters()).grad
             indices = coteach.select_indices(labels.to(device), tuple(losses.to(device)), 0.7)
             accuracies = torch.tensor(_cleanlab_epoch(networks))
+            means = EpochMeans()
+            for weight in (3, labels.to(device).sum()):  # figures of the host beside those of the device
+                means.add({"rate": 0.3, "loss": pair[0].detach(), "found": Share(1, labels[0])}, weight)
             sides.append(
                 [
                     accuracies,
+                    *(one.cpu() for one in means.result(lambda sums: sums).values()),
                     *(one.detach().cpu() for one in (*pair, gradient)),
                     *(one.cpu() for one in indices),
                 ]
@@ -266,6 +282,7 @@ def main() -> None:
     AcceleratorRegistry.register(NAME, _Accelerator)
     StrategyRegistry.register(NAME, _Strategy)
     fit_arguments._DEVICES = (*fit_arguments._DEVICES, NAME)
+    sending._READS_AT_ONCE = (NAME,)
     groups = {"images": _images, "others": _others, "waits": _waits}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -29,7 +29,7 @@ def test_results_there_are_those_of_the_cpu():
 
 def test_more_batches_make_the_host_wait_no_more_often():
     found = rows("waits")
-    assert len(found) == 3
+    assert len(found) == 6
     for name, options, waits, more in found:
         assert waits["tolist"] > 0, name  # once an epoch or so it does: they are counted
         assert more == {}, (name, options)

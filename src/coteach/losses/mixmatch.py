@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from coteach.losses.soft_cross_entropy import log_of
+
 
 def sharpened(probs: Float[Tensor, "b c"], temperature: float) -> Float[Tensor, "b c"]:
     """``p^{1/T} / Σ p^{1/T}``.
@@ -21,7 +23,7 @@ def sharpened(probs: Float[Tensor, "b c"], temperature: float) -> Float[Tensor, 
         >>> sharpened(torch.tensor([[0.75, 0.25]]), 0.5)
         tensor([[0.9000, 0.1000]])
     """
-    return (probs.clamp(min=torch.finfo(probs.dtype).tiny).log() / temperature).softmax(1)
+    return (log_of(probs) / temperature).softmax(1)
 
 
 def refined(

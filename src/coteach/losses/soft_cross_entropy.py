@@ -38,6 +38,19 @@ def soft_cross_entropy(
     return cross_entropy_in_blocks(logits, probs)
 
 
+def log_of(probs: Float[Tensor, "*items"]) -> Float[Tensor, "*items"]:
+    """``log p``, of 0 that of the smallest normal number: what takes scores takes it.
+
+    Args:
+        probs: in [0, 1].
+
+    Example:
+        >>> log_of(torch.tensor([1.0, 0.0]))
+        tensor([  0.0000, -87.3365])
+    """
+    return probs.clamp(min=torch.finfo(probs.dtype).tiny).log()
+
+
 def masked_mean(
     losses: Float[Tensor, "*items"],
     mask: Bool[Tensor, "*items"],

@@ -28,11 +28,11 @@ from torch import Tensor
 from coteach.losses.early_learning import early_learning, remembered
 from coteach.losses.mixup import Mixing, draw_mixing
 from coteach.losses.one_label import check_one_label
-from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
+from coteach.losses.soft_cross_entropy import check_same_items, log_of, masked_mean, soft_cross_entropy
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
-from coteach.models.ema import follow, follower_of, mean_probs, watched_probs
+from coteach.models.ema import early_decay, follow, follower_of, mean_probs, watched_probs
 from coteach.selection.schedules import check_not_negative, check_share
 from coteach.selection.whole_batch import gather_items
 from coteach.types import Batch, LossTerms
@@ -88,11 +88,6 @@ class Elr(LabelMethod):
         """The mean of the weights, if there is one."""
         return ("ema",) if "ema" in self.networks else ("a",)
 
-    @property
-    def counting(self) -> tuple[str, ...]:
-        """The mean of the weights, too: it is shown every image."""
-        return tuple(dict.fromkeys((*self.trained, *self.predicting)))
-
     def always_learns(self, epoch: int) -> bool:  # noqa: ARG002
         """Every label, always."""
         return True
@@ -136,7 +131,7 @@ class Elr(LabelMethod):
             probs = mean_probs([self.networks["a"]], [batch.inputs])
         else:
             probs = logits.detach().float().softmax(1)
-        self.record("a", batch, probs.clamp(min=torch.finfo(probs.dtype).tiny).log(), epoch)
+        self.record("a", batch, log_of(probs), epoch)
         rows = self.table[batch.ids]
         rows = torch.where(valid[:, None], remembered(rows, probs, self.config.beta), rows)
         (ids, written), _ = gather_items(batch.ids, rows)  # the table is the same in all processes
@@ -146,5 +141,4 @@ class Elr(LabelMethod):
     def after_step(self, step: Step) -> None:
         """Move the mean of the weights; at first it forgets fast, for the weights are random."""
         if "ema" in self.networks:
-            decay = min(self.config.ema_decay, 1 - 1 / (step.index + 1))
-            follow(self.networks["ema"], self.networks["a"], decay)
+            follow(self.networks["ema"], self.networks["a"], early_decay(self.config.ema_decay, step.index))

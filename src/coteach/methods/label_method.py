@@ -16,7 +16,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from coteach.errors import OptionError
-from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss
+from coteach.losses.soft_cross_entropy import SoftLabelWeightedCELoss, log_of
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import Method, NetworkFactory, Step, TaskInfo
 from coteach.methods.class_recall import MeanClassRecall
@@ -101,6 +101,11 @@ class LabelMethod(Method):
         """The networks whose mean is the prediction: network A, or all that were trained."""
         return self.trained[:1] if self.inference == "a" else self.trained
 
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """Averages that predict count, too: they are shown every batch."""
+        return tuple(dict.fromkeys((*self.trained, *self.predicting)))
+
     def network_probs(self, inputs: Tensor, networks: Sequence[str]) -> Float[Tensor, "n b c *s"]:
         """Class probabilities ``(N, B, C, *S)`` of each of these networks; the others are not computed."""
         return torch.stack([self.networks[name](inputs).float().softmax(1) for name in networks])
@@ -142,10 +147,7 @@ class LabelMethod(Method):
 
     def validation_loss(self, prediction: Float[Tensor, "b c *s"], batch: Batch) -> Float[Tensor, ""]:
         """Confidence-weighted soft cross-entropy, for every method the same, so that runs compare."""
-        smallest = torch.finfo(prediction.dtype).tiny
-        return SoftLabelWeightedCELoss("val", self.num_classes).compute(
-            prediction.clamp(min=smallest).log(), batch.target
-        )
+        return SoftLabelWeightedCELoss("val", self.num_classes).compute(log_of(prediction), batch.target)
 
     def validation_weight(self, batch: Batch) -> Int[Tensor, ""]:
         """As many items as have a label, so that the loss is the mean over all of them; at least 1."""

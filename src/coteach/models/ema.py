@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+
+from coteach.models.batch_norm import is_counting
 
 
 def follower_of(network: nn.Module) -> nn.Module:
@@ -34,19 +35,33 @@ def follow(
         network: that is trained.
         decay: in [0, 1).
         average_statistics: buffers of real numbers (running means and variances) are moved as weights are, counters
-            become the network's. False leaves those of batch normalisation to :func:`watched_probs`; other
-            buffers become the network's.
+            become the network's. False leaves those of batch normalisation in training mode to :func:`watched_probs`,
+            which then has to be called for each batch; other buffers become the network's.
     """
     for weight, other in zip(follower.parameters(), network.parameters(), strict=True):
         weight.lerp_(other, 1 - decay)
     for part, other_part in zip(follower.modules(), network.modules(), strict=True):
-        if not average_statistics and isinstance(part, _NormBase):
+        if not average_statistics and is_counting(part):
             continue
         for own, now in zip(part.buffers(recurse=False), other_part.buffers(recurse=False), strict=True):
             if average_statistics and own.is_floating_point():
                 own.lerp_(now, 1 - decay)
             else:
                 own.copy_(now)
+
+
+def early_decay(decay: float, step: int) -> float:
+    """``min(a, 1 − 1/(t+1))``: an average that begins with random weights forgets them fast (Tarvainen & Valpola 2017).
+
+    Args:
+        decay: ``a``, in [0, 1).
+        step: ``t``, batches before, counted from 0.
+
+    Example:
+        >>> [early_decay(0.6, step) for step in (0, 1, 9)]
+        [0.0, 0.5, 0.6]
+    """
+    return min(decay, 1 - 1 / (step + 1))
 
 
 @contextmanager
@@ -82,18 +97,28 @@ def mean_probs(networks: Sequence[nn.Module], views: Sequence[Any]) -> Float[Ten
 def watched_probs(followers: Sequence[nn.Module], inputs: Any) -> Float[Tensor, "n b c *s"]:
     """Class probabilities of each of several followers, without gradients; their batch normalisation counts the batch.
 
-    It normalises by the statistics of this batch, as in training; all else, such as dropout, is as in evaluation.
+    It normalises by the statistics of this batch, as in training; all else, such as dropout, is as in evaluation. What was in
+    evaluation mode before, as frozen layers are, stays so.
 
     Args:
-        followers: whose running statistics are their own.
-        inputs: ``(B, ...)``.
+        followers: in training mode; their running statistics are their own.
+        inputs: ``(B, ...)`` of any dtype that they take.
 
     Returns:
         ``(N, B, C, *S)`` float32.
+
+    Raises:
+        ValueError: torch's, where batch normalisation has one number a channel, as with ``B`` of 1.
+
+    Example:
+        >>> follower = follower_of(nn.BatchNorm1d(2))
+        >>> watched_probs([follower], torch.tensor([[0.0, 2.0], [4.0, 2.0]])).shape
+        torch.Size([1, 2, 2])
+        >>> follower.running_mean
+        tensor([0.2000, 0.2000])
     """
+    counting = [part for follower in followers for part in follower.modules() if is_counting(part)]
     with evaluating(followers):
-        for follower in followers:
-            for part in follower.modules():
-                if isinstance(part, _NormBase):
-                    part.train()
+        for part in counting:
+            part.train()
         return torch.stack([follower(inputs).float().softmax(1) for follower in followers])

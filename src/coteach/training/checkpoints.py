@@ -15,6 +15,8 @@ from coteach.errors import TrainingError
 from coteach.files import whole_file
 
 FOLDER = "checkpoints"
+# of what a checkpoint holds and of what methods do with it; raised where a run that was begun before cannot be gone on with as one
+FORMAT = 2
 
 
 def checkpoint_path(run_dir: Path, which: str) -> Path:
@@ -70,6 +72,31 @@ def first_difference(weights: Mapping[str, Any], own: Mapping[str, Any]) -> str 
             return f"{name} is {_size(weights[name])}, in the model {_size(value)}"
     extra = next((name for name in weights if name not in own), None)
     return None if extra is None else f"it has {extra}, the model has not"
+
+
+def refuse_to_go_on(
+    path: Path, reached: Mapping[str, Any], weights: Mapping[str, Any], own: Mapping[str, Any]
+) -> None:
+    """Refuse a checkpoint that another network, or another version of coteach, was trained with.
+
+    Args:
+        path: of the checkpoint.
+        reached: where it stands.
+        weights: the method's part of it.
+        own: the ``state_dict`` of the method that is to go on.
+
+    Raises:
+        TrainingError: it cannot be gone on from.
+    """
+    if (found := reached.get("format", 1)) != FORMAT:
+        cause = f"is of another version of coteach (format {found}; this one goes on from {FORMAT})"
+    elif difference := first_difference(weights, own):
+        cause = f"is of another network or version of coteach: {difference}"
+    else:
+        return
+    raise TrainingError(
+        str(path), cause, "choose another output_dir, or go on with the version that wrote it"
+    )
 
 
 def _size(tensor: torch.Tensor) -> str:

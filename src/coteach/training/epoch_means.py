@@ -92,10 +92,12 @@ def _together(
         groups.setdefault(tuple(number.device for number in numbers), {})[name] = numbers
     for places, group in groups.items():
         columns = [torch.stack(column) for column in zip(*group.values(), strict=True)]
+        weights = [weight] if isinstance(weight, Tensor) and len(places) == 1 else []
+        device = _accelerator([*columns, *weights])
+        columns = [sent(column, device) for column in columns]
         if len(places) == 1:
             columns = [columns[0] * weight, torch.ones_like(columns[0]) * weight]
-        device = _accelerator(columns)
-        yield tuple(group), torch.stack([sent(column, device) for column in columns])
+        yield tuple(group), torch.stack(columns)
 
 
 def _number(value: Tensor | float) -> Tensor:

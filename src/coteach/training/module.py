@@ -22,6 +22,7 @@ from torchmetrics import MetricCollection
 from coteach.data.keyed import stable_seed
 from coteach.methods.base import Method, Step
 from coteach.methods.label_method import LabelMethod
+from coteach.training.checkpoints import FORMAT
 from coteach.training.early_stop import has_stopped
 from coteach.training.epoch_data import EpochData
 from coteach.training.epoch_log import log_epoch
@@ -252,6 +253,7 @@ class MethodModule(L.LightningModule):
         self.guard.look_at_weights({name: self.method.networks[name] for name in self.method.trained})
         within = not self.trainer.is_last_batch
         checkpoint["coteach"] = {
+            "format": FORMAT,
             "epochs": self.current_epoch + (not within),
             "batches_seen": self.batches_seen,
             "seconds": self.seconds,

@@ -20,7 +20,7 @@ from coteach.legend import Legend
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
 from coteach.methods.detection_teacher import DetectionTeacher
 from coteach.methods.label_method import LabelMethod
-from coteach.training.checkpoints import FOLDER, first_difference, load_checkpoint, method_weights
+from coteach.training.checkpoints import FOLDER, load_checkpoint, method_weights, refuse_to_go_on
 from coteach.training.epoch_lines import EpochLines
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.history_recording import HISTORY_FILE, HistoryRecording
@@ -126,9 +126,8 @@ def train(run: TrainingRun) -> Path:
             write_state(run.output_dir, facts | {"finished": True, "seconds": reached["seconds"]})
         return last
     run.method.setup(run.make_network, run.task)  # before anything is written: the network may be refused
-    if weights is not None and (difference := first_difference(weights, run.method.state_dict())):
-        remedy = "choose another output_dir, or go on with the version that wrote it"
-        raise TrainingError(str(last), f"is of another network or version of coteach: {difference}", remedy)
+    if weights is not None:
+        refuse_to_go_on(last, reached, weights, run.method.state_dict())
     with quiet_lightning():
         module = _module(run, reached["seconds"])
         trainer = make_trainer(

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
+
+from coteach.models.batch_norm import is_counting
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def share_statistics(
     """
     if processes == 1:
         return
-    layers = [part for network in networks for part in network.modules() if isinstance(part, _NormBase)]
+    layers = [part for network in networks for part in network.modules() if is_counting(part)]
     own = [
         value for layer in layers for value in (layer.running_mean, layer.running_var) if value is not None
     ]
