@@ -212,6 +212,10 @@ def _check_folder(options: argparse.Namespace) -> None:
     free = ("noise", "methods", "seeds", "folder", "device")
     given = {name: str(value) for name, value in vars(options).items() if name not in free}
     file = options.folder / "setting.json"
+    if not file.is_file() and any(options.folder.glob("*.json")):
+        raise SystemExit(
+            f"{options.folder}: does not say of which setting its results are; give another --folder"
+        )
     before = json.loads(file.read_text()) if file.is_file() else given
     if before != given:
         raise SystemExit(f"{options.folder}: has results of {before}, not of {given}; give another --folder")

@@ -105,6 +105,8 @@ def main() -> None:
     parser.add_argument("--ema-decay", type=float, default=0.999, help="of moving averages")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), help="bf16 on a GPU unless given")
     options = parser.parse_args()
+    on_gpu = options.device != "cpu" and torch.cuda.is_available()
+    options.precision = options.precision or ("bf16-mixed" if on_gpu else "32-true")
     labels = np.load(prepare_cifar10n())
     photographs, test = (np.load(prepare_cifar10() / f"{part}.npz") for part in ("train", "test"))
     clean = labels["clean"].astype(np.int64)
@@ -113,7 +115,6 @@ def main() -> None:
     if options.network == "features":
         images, shown, data = lite_features(images), lite_features(shown), {}
     train, held = slice(options.images), slice(options.images, options.images + HELD_OUT)
-    on_gpu = options.device != "cpu" and torch.cuda.is_available()
     make = NETWORKS[options.network]
 
     def setting_of(noise: str) -> Setting:
@@ -134,7 +135,7 @@ def main() -> None:
             },
             data=data | ({"device": "cuda"} if on_gpu else {}),
             ema_decay=options.ema_decay,
-            options={"precision": options.precision or ("bf16-mixed" if on_gpu else "32-true")},
+            options={"precision": options.precision},
         )
 
     run_all(options, setting_of)

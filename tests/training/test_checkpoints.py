@@ -49,6 +49,22 @@ def test_killed_before_it_is_noted_as_finished(tmp_path, length):
     assert read_state(tmp_path)["seconds"] == before["coteach"]["seconds"]
 
 
+def test_a_run_of_another_version_is_not_gone_on_with_but_used(tmp_path):
+    """What methods do changes between versions, not only the names of their tensors."""
+    last = train(toy_run(tmp_path))
+    content = load_checkpoint(last)
+    del content["coteach"]["format"]  # as it was before there were formats
+    torch.save(content, last)
+    before = last.read_bytes()
+    longer = toy_run(tmp_path, options={"max_epochs": 5})
+    with pytest.raises(
+        TrainingError, match=r"last\.ckpt: is of another version of coteach \(format 1; .*output_dir"
+    ):
+        train(longer)
+    assert last.read_bytes() == before
+    assert train(toy_run(tmp_path)) == last  # finished: nothing to go on with
+
+
 def test_a_longer_run_goes_on_as_if_it_had_been_asked_for_at_once(tmp_path):
     train(toy_run(tmp_path / "whole", options={"max_epochs": 4}))
     train(toy_run(tmp_path / "parts", options={"max_epochs": 2}))

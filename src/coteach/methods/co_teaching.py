@@ -9,7 +9,7 @@ neighbours are pulled together (eq. 10). CoT-Curr is ``lambda_reg = 0``, CoT-Ful
 | 6, 7 | ``selection.curriculum`` |
 | 9 | ``selection.small_loss`` |
 | 10 | ``losses.neighborhood`` |
-| 11 | ``losses.co_teaching.cross_update`` |
+| 11 | ``losses.cross_update`` |
 """
 
 from __future__ import annotations
