@@ -12,6 +12,7 @@ from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import TaskInfo
 from coteach.methods.discovery import create_method
+from coteach.selection.curriculum import retain_most_confident
 
 WEIGHTS = [0.5, 2.0]
 FULL = {"e_warm": 0, "p_end": 1.0, "forget_end": 0.0, "lambda_reg": 0.0}
@@ -84,7 +85,7 @@ def test_dice_of_co_teaching_is_over_what_the_other_network_chose():
     loss = CoTeachingLoss("cot", 2, 0, 0.8, 0.8, 0.0, forget_end=0.5, dice_weight=1.0)
     found = loss.terms(scores[0], scores[1], target, None)
     losses = [-(target.probs * z.log_softmax(1)).sum(1) for z in scores]
-    admitted = loss._admit(target).mask
+    admitted = retain_most_confident(target.weight, 0.8, valid=target.valid).mask
     label = target.probs.argmax(1)
     for network, teacher, z in (("a", 1, scores[0]), ("b", 0, scores[1])):
         chosen = torch.zeros_like(admitted)

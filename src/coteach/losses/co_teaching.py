@@ -8,10 +8,8 @@ confidence (eq. 11: ``Σ_{J_B} W·l_A / |J_B| + Σ_{J_A} W·l_B / |J_A| + λ·L_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -29,15 +27,10 @@ from coteach.losses.neighborhood import (
 from coteach.losses.soft_cross_entropy import check_same_items, masked_mean, soft_cross_entropy
 from coteach.losses.soft_dice import soft_dice
 from coteach.losses.target import as_soft_target, hard_label
-from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
-from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_forgetting
-from coteach.selection.running import RunningConfidence
+from coteach.selection.forgetting import ForgetEnd
 from coteach.selection.schedules import check_not_negative
-from coteach.selection.small_loss import select_small_loss
+from coteach.selection.soft_label_choice import Balance, RetainBy, SoftLabelChoice
 from coteach.types import LossTerms, Selection, SoftTarget
-
-RetainBy = Literal["batch", "image", "set"]
-Balance = Literal["batch", "sample", "set", "none"]
 
 
 class CoTeachingLoss:
@@ -100,29 +93,28 @@ class CoTeachingLoss:
     ) -> None:
         if regularize not in ("both", "a"):
             raise OptionError("regularize", f"{regularize!r} is unknown", "use 'both' or 'a'")
-        if retain_by not in get_args(RetainBy):
-            raise OptionError("retain_by", f"{retain_by!r} is unknown", "use 'batch', 'image' or 'set'")
-        if sync and (retain_by == "image" or balance == "sample"):
-            what = "retain_by='image'" if retain_by == "image" else "balance='sample'"
-            raise OptionError("sync", f"has no meaning with {what}", "leave one of the two out")
         for term, factor in (("lambda_reg", lambda_reg), ("dice_weight", dice_weight)):
             check_not_negative(term, factor, "use 0 to leave the term out")
         check_class_weights(class_weights, num_classes)
-        check_forgetting(forget_end, e_warm, balance, "sample")
         self.name = name
         self.num_classes = num_classes
-        within = "batch" if balance == "sample" else balance
-        self.forget = ForgetRate(forget_end, e_warm, num_classes, balance=within)
-        self.curriculum = CurriculumScheduler(
-            e_warm, p_start, p_end, forget_end=max(self.forget.ends), seed=seed
+        self.choice = SoftLabelChoice(
+            num_classes,
+            e_warm,
+            p_start,
+            p_end,
+            forget_end=forget_end,
+            balance=balance,
+            retain_by=retain_by,
+            seed=seed,
+            sync=sync,
         )
+        self.forget, self.running = self.choice.forget, self.choice.running
+        self.curriculum = self.choice.curriculum
         self.lambda_reg = lambda_reg
-        self.balance = balance
         self.mask_key = mask_key
         self.weight_key = weight_key
-        self.retain_by = retain_by
         self.regularize = regularize
-        self.running = RunningConfidence() if retain_by == "set" else None
         self.sync = sync
         self.class_weights = class_weights
         self.dice_weight = dice_weight
@@ -189,18 +181,10 @@ class CoTeachingLoss:
         check_same_items(logits_b, target.probs)
         losses_a, losses_b, shared = self._losses(logits_a, logits_b, target, features)
         label = hard_label(target.probs)
-        usable = self.forget.usable(
-            (logits_a, logits_b),
-            label,
-            target.valid,
-            ids,
-            epoch=self.current_epoch,
-            seed=self.curriculum.seed,
-            step=self.current_step,
-        )
-        admitted = self._admit(replace(target, valid=usable))
-        j_a = self._choose("a", losses_a, label, admitted.mask)
-        j_b = self._choose("b", losses_b, label, admitted.mask)
+        epoch, step = self.current_epoch, self.current_step
+        admitted = self.choice.admit((logits_a, logits_b), label, target, ids, epoch, step)
+        j_a = self.choice.choose("a", losses_a, label, admitted.mask, epoch, step)
+        j_b = self.choice.choose("b", losses_b, label, admitted.mask, epoch, step)
         weight = weighted(target.weight, target.probs, self.class_weights)
         loss_a, loss_b = cross_update(losses_a, losses_b, weight, j_a, j_b, sync=self.sync)
         return LossTerms(
@@ -253,48 +237,3 @@ class CoTeachingLoss:
         if self.dice_weight == 0:
             return {}
         return {"dice": self.dice_weight * soft_dice(logits, target.probs, chosen.mask, target.weight)}
-
-    def _admit(self, target: SoftTarget) -> Selection:
-        share = self.curriculum.retention_rate(self.current_epoch)
-        seed, step = self.curriculum.seed, self.current_step
-        if self.running is not None:
-            return self.running.admit(
-                target.weight, share, valid=target.valid, seed=seed, step=step, sync=self.sync
-            )
-        return retain_most_confident(
-            target.weight,
-            share,
-            valid=target.valid,
-            per_image=self.retain_by == "image",
-            seed=seed,
-            step=step,
-            sync=self.sync,
-        )
-
-    def _choose(
-        self, network: str, losses: Tensor, label: Int[Tensor, "b *s"], admitted: Tensor
-    ) -> Selection:
-        """The small-loss share of the batch or of each class: of the batch, of each sample, or of the latest batches."""
-        seed, step = self.curriculum.seed, self.current_step
-        if self.balance != "sample":
-            return self.forget.select(
-                losses,
-                label,
-                admitted,
-                judge=network,
-                epoch=self.current_epoch,
-                seed=seed,
-                step=step,
-                sync=self.sync,
-            )
-        rates = self.forget.by_class(self.current_epoch, losses.device)
-        sample = torch.arange(len(label), device=label.device, dtype=label.dtype)
-        return select_small_loss(
-            losses,
-            rates.repeat(len(label)) if isinstance(rates, Tensor) else rates,
-            group=label + sample.view(-1, *[1] * (label.ndim - 1)) * self.num_classes,
-            num_groups=self.num_classes * len(label),
-            eligible=admitted,
-            seed=seed,
-            step=step,
-        )

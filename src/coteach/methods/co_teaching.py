@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from coteach.losses.class_weights import all_weigh
-from coteach.losses.co_teaching import Balance, CoTeachingLoss, RetainBy
+from coteach.losses.co_teaching import CoTeachingLoss
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.selection.forgetting import check_forgetting
 from coteach.selection.schedules import check_not_negative, check_share
+from coteach.selection.soft_label_choice import Balance, RetainBy
 from coteach.types import Batch, LossTerms
 
 
