@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from coteach.cli.config import RunConfig
     from coteach.cli.data_paths import Node
     from coteach.cli.evaluate_images import ImageFigures
+    from coteach.data.detection_set import DetectionDataset
+    from coteach.data.image_set import ImageSet
     from coteach.report.box_accuracy import BoxAccuracy
     from coteach.report.metrics import Accuracy
 
@@ -71,18 +74,13 @@ def evaluate(
     precision-recall curves, as pr_curves.json beside the JSON file.
     """
     from coteach.cli.devices import device_named
-    from coteach.cli.evaluate_boxes import curves_beside, measure_boxes
-    from coteach.cli.evaluate_images import measure_images
-    from coteach.cli.evaluate_maps import measure
-    from coteach.cli.reference_codes import check_reference_codes, check_reference_options
+    from coteach.cli.reference_codes import check_reference_options
     from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
     from coteach.cli.targets import TargetResolver
     from coteach.cli.writable import check_writable_file
     from coteach.data.detection_set import DetectionDataset
     from coteach.data.image_set import ImageSet
     from coteach.files import write_json
-    from coteach.rasters.code_legend import read_code_legend
-    from coteach.report.tables import print_accuracy, print_box_accuracy, print_image_accuracy
     from coteach.training.checkpoints import checkpoint_path
 
     check_one_reference(reference, reference_key)
@@ -94,48 +92,98 @@ def evaluate(
     resolver = TargetResolver(allow_target)
     method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint)).to(device_named(device))
     built = resolver.build(node, "dataset", dataset)
-    names = config.class_names or [f"class {c}" for c in range(config.num_classes)]
-    title = f"{run_dir.name} ({dataset}, {checkpoint})"
+    asked = _Asked(config, f"{run_dir.name} ({dataset}, {checkpoint})", path)
     figures: Accuracy | ImageFigures | BoxAccuracy
     if top_k and not isinstance(built, ImageSet):
         raise OptionError("--top-k", "is for images with one label each", "leave it out")
+    if isinstance(built, DetectionDataset | ImageSet):
+        refuse_reference(reference, reference_key)
     if isinstance(built, DetectionDataset):
-        refuse_reference(reference, reference_key)
-        with track(len(built), "images") as advance:
-            figures = measure_boxes(method, built, class_names=config.class_names, advance=advance)
-        if verbosity() > Verbosity.QUIET:
-            print_box_accuracy(figures, names, title)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(curves_beside(path), figures.curves(names))
-        say(f"written: {curves_beside(path)}")
+        figures = _of_boxes(method, built, asked)
     elif isinstance(built, ImageSet):
-        refuse_reference(reference, reference_key)
-        with track(len(built), "images") as advance:
-            figures = measure_images(
-                method, built, class_names=config.class_names, top_k=top_k, advance=advance
-            )
-        if verbosity() > Verbosity.QUIET:
-            print_image_accuracy(figures.accuracy, figures.top, names, title)
+        figures = _of_images(method, built, asked, top_k)
     else:
-        with track(len(built), "windows") as advance:
-            meaning = None if legend is None else read_code_legend(legend, built.num_classes)
-            unknown: Counter[int] = Counter()
-            figures = measure(
-                method,
-                built,
-                reference=reference,
-                reference_key=reference_key,
-                legend=meaning,
-                unknown=unknown,
-                advance=advance,
-            )
-        thing = str(reference or f"reference {reference_key!r}")
-        check_reference_codes(thing, unknown, built.num_classes, ignore_codes)
-        if verbosity() > Verbosity.QUIET:
-            print_accuracy(figures, names, title)
+        figures = _of_maps(method, built, asked, reference, reference_key, legend, ignore_codes)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"dataset": dataset, "checkpoint": checkpoint, **figures.as_dict(names)})
+    write_json(path, {"dataset": dataset, "checkpoint": checkpoint, **figures.as_dict(asked.names)})
     say(f"written: {path}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every evaluation needs: the run's configuration, a title for its table, the file that will be written."""
+
+    config: RunConfig
+    title: str
+    path: Path
+
+    @property
+    def names(self) -> list[str]:
+        return self.config.class_names or [f"class {c}" for c in range(self.config.num_classes)]
+
+
+def _of_boxes(method: Any, built: DetectionDataset, asked: _Asked) -> BoxAccuracy:
+    """Measured, shown, its curves written."""
+    from coteach.cli.evaluate_boxes import curves_beside, measure_boxes
+    from coteach.files import write_json
+    from coteach.report.tables import print_box_accuracy
+
+    with track(len(built), "images") as advance:
+        figures = measure_boxes(method, built, class_names=asked.config.class_names, advance=advance)
+    if verbosity() > Verbosity.QUIET:
+        print_box_accuracy(figures, asked.names, asked.title)
+    curves = curves_beside(asked.path)
+    curves.parent.mkdir(parents=True, exist_ok=True)
+    write_json(curves, figures.curves(asked.names))
+    say(f"written: {curves}")
+    return figures
+
+
+def _of_images(method: Any, built: ImageSet, asked: _Asked, top_k: tuple[int, ...]) -> ImageFigures:
+    """Measured and shown."""
+    from coteach.cli.evaluate_images import measure_images
+    from coteach.report.tables import print_image_accuracy
+
+    with track(len(built), "images") as advance:
+        figures = measure_images(
+            method, built, class_names=asked.config.class_names, top_k=top_k, advance=advance
+        )
+    if verbosity() > Verbosity.QUIET:
+        print_image_accuracy(figures.accuracy, figures.top, asked.names, asked.title)
+    return figures
+
+
+def _of_maps(
+    method: Any,
+    built: Any,
+    asked: _Asked,
+    reference: Path | None,
+    reference_key: str | None,
+    legend: Path | None,
+    ignore_codes: tuple[int, ...],
+) -> Accuracy:
+    """Measured and shown; refused where the reference has codes that nobody has named."""
+    from coteach.cli.evaluate_maps import measure
+    from coteach.cli.reference_codes import check_reference_codes
+    from coteach.rasters.code_legend import read_code_legend
+    from coteach.report.tables import print_accuracy
+
+    unknown: Counter[int] = Counter()
+    with track(len(built), "windows") as advance:
+        figures = measure(
+            method,
+            built,
+            reference=reference,
+            reference_key=reference_key,
+            legend=None if legend is None else read_code_legend(legend, built.num_classes),
+            unknown=unknown,
+            advance=advance,
+        )
+    thing = str(reference or f"reference {reference_key!r}")
+    check_reference_codes(thing, unknown, built.num_classes, ignore_codes)
+    if verbosity() > Verbosity.QUIET:
+        print_accuracy(figures, asked.names, asked.title)
+    return figures
 
 
 def check_one_reference(reference: Path | None, reference_key: str | None) -> None:
