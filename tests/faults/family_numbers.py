@@ -81,7 +81,7 @@ def recover(folder: Path, method: str, factor: float) -> None:
         return load_checkpoint(folder / str(lr) / "checkpoints" / "last.ckpt")
 
     end, start = run(0.1 / factor), run(0.0)
-    assert end["coteach"]["scaler"]["scale"] < 2.0**16, "nothing overflowed"
+    assert end["coteach"]["stepper"]["scaler"]["scale"] < 2.0**16, "nothing overflowed"
     assert all(torch.isfinite(value).all() for value in end["state_dict"].values())
     names = [name for name in end["state_dict"] if "networks" in name and name.endswith("0.weight")]
     assert names

@@ -219,7 +219,7 @@ def test_an_overflow_in_one_network_skips_only_its_step(tmp_path):
     assert not any(c for k, c in changed.items() if "networks.a." in k)
     assert any(c for k, c in changed.items() if "networks.b." in k)
     assert all(torch.isfinite(v).all() for v in end["state_dict"].values())
-    assert end["coteach"]["scaler"]["scale"] == 2.0**15  # halved once from 2^16
+    assert end["coteach"]["stepper"]["scaler"]["scale"] == 2.0**15  # halved once from 2^16
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])

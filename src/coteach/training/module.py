@@ -83,7 +83,6 @@ class MethodModule(L.LightningModule):
         self._started = time.perf_counter() - seconds
         self.batches_seen = 0
         self._epochs_done = 0  # up to the checkpoint that is gone on from
-        self._gradients: dict[str, Tensor] = {}  # that the checkpoint has of an incomplete group of batches
         self.shown: dict[str, float] = {}  # by a progress bar, beside figures of validation
         self._means = EpochMeans()
         self._validation = EpochMeans()
@@ -258,31 +257,24 @@ class MethodModule(L.LightningModule):
             "batches_seen": self.batches_seen,
             "seconds": self.seconds,
             "stopped_early": has_stopped(self.trainer),
-            "scaler": self.stepper.scaler.state_dict(),
+            "stepper": self.stepper.state_dict(self.method.named_parameters()),
             "task": dict(self.task),
             "data": self.data.state_dict(within=within),
             "means": self._means.sums(self._add_up),
-            "gradients": self._held_gradients(),
             "watch": self.watch.state_dict(),
         }
-
-    def _held_gradients(self) -> dict[str, Tensor]:
-        """Of a group of batches that is not complete: none, where the optimizers have just stepped."""
-        named = self.method.named_parameters()
-        return {name: value.grad for name, value in named if value.grad is not None}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on where the run was."""
         own = checkpoint["coteach"]
         self._epochs_done = own["epochs"]
         self.batches_seen = own["batches_seen"]
-        self.stepper.scaler.load_state_dict(own["scaler"])
+        self.stepper.load_state_dict(own["stepper"])
         self.data.load_state_dict(own["data"])
         means = own["means"]
         if self.global_rank > 0:  # the first one has what all had; yet all add up the same figures
             means = {name: torch.zeros_like(pair) for name, pair in means.items()}
         self._means.restart(means)
-        self._gradients = own["gradients"]
         self.watch.load_state_dict(own["watch"])
 
     def on_train_start(self) -> None:
@@ -290,7 +282,4 @@ class MethodModule(L.LightningModule):
         # Detectors wait for an accelerator anyway, and fail in their own ways on boxes that are no numbers.
         if self.device.type != "cpu" and isinstance(self.method, LabelMethod):
             self.guard.every = self.options.log_every_n_steps
-        parameters = dict(self.method.named_parameters())
-        for name, gradient in self._gradients.items():
-            parameters[name].grad = gradient.to(parameters[name].device)
-        self._gradients = {}
+        self.stepper.put_back(self.method.named_parameters())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -35,6 +36,7 @@ class Stepper:
         self._clip = options.gradient_clip_val
         # whether a batch since the last step is known to have taught all networks something
         self._surely = False
+        self._gradients: dict[str, Tensor] = {}  # that a checkpoint has of an incomplete group of batches
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Where the networks run in the lower precision, if there is one."""
@@ -83,6 +85,26 @@ class Stepper:
         if learning:
             self.scaler.update()
         return bool(learning)
+
+    def state_dict(self, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Any]:
+        """What a checkpoint holds: the scaler, and the gradients of a group of batches that is not complete.
+
+        Args:
+            named: all parameters; they have no gradients where the optimizers have just stepped.
+        """
+        gradients = {name: value.grad for name, value in named if value.grad is not None}
+        return {"scaler": self.scaler.state_dict(), "gradients": gradients}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take what a checkpoint holds; the gradients wait for :meth:`put_back`."""
+        self.scaler.load_state_dict(state_dict["scaler"])
+        self._gradients = dict(state_dict["gradients"])
+
+    def put_back(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
+        """Give the parameters, which lie on their device by now, the gradients of the group that was interrupted."""
+        for name, value in named:
+            if name in self._gradients:
+                value.grad = self._gradients.pop(name).to(value.device)
 
 
 def _learn(networks: Sequence[nn.Module]) -> list[bool]:
