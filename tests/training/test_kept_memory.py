@@ -1,11 +1,12 @@
 """Training on a CPU keeps the memory that it frees, and gives it back at its end."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from toys import toy_run
 
-from coteach.data import worker_memory
 from coteach.training import run as run_module
 from coteach.training.run import train
 
@@ -13,8 +14,16 @@ from coteach.training.run import train
 @pytest.fixture
 def told(monkeypatch):
     calls = []
-    for name in ("keep_freed_memory", "give_back_freed_memory"):
-        monkeypatch.setattr(worker_memory, name, lambda name=name: calls.append(name.split("_")[0]))
+
+    @contextmanager
+    def kept(*, wanted):
+        calls.extend(["keep"] * wanted)
+        try:
+            yield
+        finally:
+            calls.extend(["give"] * wanted)
+
+    monkeypatch.setattr(run_module, "freed_memory_kept", kept)
     return calls
 
 

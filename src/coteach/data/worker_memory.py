@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's <malloc.h>
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # names of glibc's <malloc.h>
+_NEVER = -1
+_MAPPED_AT_ONCE = 65536  # arrays that do not come from the heap: glibc's own number
 _KEPT = 1 << 30  # bytes that may be free at the end of the heap
 _LARGEST = 32 << 20  # bytes of an array that still comes from the heap; glibc's own upper bound
 _LEFT = 2 * _LARGEST  # bytes that may be free there when nobody asks for more: what glibc goes to by itself
@@ -34,36 +36,32 @@ def keep_freed_memory(worker_id: int = 0) -> None:  # noqa: ARG001 -- as worker_
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
-def give_back_freed_memory() -> None:
-    """End what :func:`keep_freed_memory` has begun: what is free goes back to the system, now and from now on.
-
-    glibc is left as it leaves itself in a process that has once freed an array of 32 MiB: the limits that were in force
-    before cannot be read.
-
-    Example:
-        >>> give_back_freed_memory()
-    """
-    library = _glibc()
-    if library is not None:
-        library.mallopt(_TRIM_THRESHOLD, _LEFT)
-        library.malloc_trim(0)
-
-
 @contextmanager
 def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
-    """Keep freed memory inside the block, as :func:`keep_freed_memory` does, and give it back after it.
+    """Keep all memory that is freed inside the block, also that of the largest arrays, and give it back after it.
+
+    For training on a CPU: every step needs as much as the last one, and glibc has arrays of more than 32 MiB, such as 128
+    images of 64 channels and 32 x 32 pixels, from the system each time, whatever it was told of thresholds.
+
+    At the end glibc is left as it leaves itself in a process that has once freed an array of 32 MiB: the limits that were in
+    force before cannot be read.
 
     Args:
         wanted: False does nothing.
     """
-    if not wanted:
+    library = _glibc() if wanted else None
+    if library is None:
         yield
         return
-    keep_freed_memory()
+    library.mallopt(_MMAP_MAX, 0)
+    library.mallopt(_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:
-        give_back_freed_memory()
+        library.mallopt(_MMAP_MAX, _MAPPED_AT_ONCE)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        library.mallopt(_TRIM_THRESHOLD, _LEFT)
+        library.malloc_trim(0)
 
 
 def _glibc() -> Any:
