@@ -40,6 +40,7 @@ PUBLIC = {
     "confidence_weight",
     "estimate_keep_ratio",
     "fit",
+    "freed_memory_kept",
     "generate_training_csv",
     "keep_freed_memory",
     "out_of_fold",

@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from coteach import estimate_keep_ratio, select_indices
+from coteach import estimate_keep_ratio, freed_memory_kept, select_indices
 from coteach.files import write_json
 from coteach.models import SmallMobileNet
 from coteach.tables import read_table
@@ -201,7 +201,8 @@ def main() -> None:
             if str(seed) in results.get(name, {}):
                 continue
             started = time.monotonic()
-            models = train(RECIPES[name], images[~held_out], labels[~held_out], seed)
+            with freed_memory_kept(wanted=options.device == "cpu"):
+                models = train(RECIPES[name], images[~held_out], labels[~held_out], seed)
             seconds = time.monotonic() - started
             figures = {
                 "held_out": balanced_accuracy(models, images[held_out], labels[held_out]),

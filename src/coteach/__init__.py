@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from coteach.data.soft_label import SoftLabelWindowedDataset as SoftLabelWindowedDataset
     from coteach.data.soft_label_cached import SoftLabelCachedDataset as SoftLabelCachedDataset
     from coteach.data.splits import generate_training_csv as generate_training_csv
+    from coteach.data.worker_memory import freed_memory_kept as freed_memory_kept
     from coteach.data.worker_memory import keep_freed_memory as keep_freed_memory
     from coteach.errors import CoteachError as CoteachError
     from coteach.fitting import fit as fit
@@ -84,6 +85,7 @@ _HOME = {
     "confidence_weight": "labels.confidence",
     "estimate_keep_ratio": "selection.exchange",
     "fit": "fitting",
+    "freed_memory_kept": "data.worker_memory",
     "generate_training_csv": "data.splits",
     "keep_freed_memory": "data.worker_memory",
     "out_of_fold": "cross_fitting",

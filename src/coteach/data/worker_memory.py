@@ -40,7 +40,7 @@ def keep_freed_memory(worker_id: int = 0) -> None:  # noqa: ARG001 -- as worker_
 def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
     """Keep all memory that is freed inside the block, also that of the largest arrays, and give it back after it.
 
-    For training on a CPU: every step needs as much as the last one, and glibc has arrays of more than 32 MiB, such as 128
+    For training on a CPU, also by a loop of one's own: every step needs as much as the last one, and glibc has arrays of more than 32 MiB, such as 128
     images of 64 channels and 32 x 32 pixels, from the system each time, whatever it was told of thresholds.
 
     At the end glibc is left as it leaves itself in a process that has once freed an array of 32 MiB: the limits that were in
@@ -48,6 +48,10 @@ def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
 
     Args:
         wanted: False does nothing.
+
+    Example:
+        >>> with freed_memory_kept():
+        ...     pass  # all epochs
     """
     library = _glibc() if wanted else None
     if library is None:
