@@ -66,6 +66,12 @@ def methods(rate: float, epochs: int, ema_decay: float = 0.999) -> dict[str, tup
             PeerEnsemble,
             PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, forget_end="auto"),
         ),
+        "peer_ensemble_mixing": (
+            PeerEnsemble,
+            PeerEnsembleConfig(
+                warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, mixup_alpha=1.0, consistency=1.0
+            ),
+        ),
         "peer_ensemble_rate": (
             PeerEnsemble,
             PeerEnsembleConfig(warm_epochs=ramp, ramp_epochs=ramp, ema_decay=ema_decay, forget_end=rate),

@@ -56,7 +56,7 @@ def test_the_mean_of_the_weights_predicts_and_is_remembered():
             network[0].weight += 1.0
             network[1].running_mean += 1.0
         method.after_step(step_of(0, index))
-        decay = min(0.5, 1 - 1 / (index + 1))
+        decay = min(0.5, (1 + index) / (10 + index))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
     torch.testing.assert_close(mean[0].weight, expected)
     assert not any(p.requires_grad for p in mean.parameters())

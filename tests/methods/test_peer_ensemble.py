@@ -15,6 +15,7 @@ from coteach.methods.peer_ensemble import PeerEnsembleConfig
 
 WRONG = (0, 5, 7)
 MIXTURE = {"forget_end": "mixture"}
+MIXED = {"mixup_alpha": 1.0}
 
 
 def two_views(ids=range(6), data=None):
@@ -45,7 +46,9 @@ def without_dropout(**options):
 @pytest.mark.parametrize("epoch", [0, 2, 4, 9])
 def test_one_step_by_loops(epoch):
     """Warm-up of one epoch, then refused images weigh 0, 0.25, ... up to 0.5 at four epochs after it."""
-    options = {"warm_epochs": 1, "ramp_epochs": 4, "consistency": 0.5, "label_smoothing": 0.2} | MIXTURE
+    options = (
+        {"warm_epochs": 1, "ramp_epochs": 4, "consistency": 0.5, "label_smoothing": 0.2} | MIXED | MIXTURE
+    )
     method = without_dropout(**options)
     method.believed.kept[0, 3] = method.believed.kept[1, 1] = method.believed.kept[1, 4] = False
     batch = two_views()
@@ -178,7 +181,7 @@ def trained_for_a_while(size, seed=3, **options):
     """Five epochs of six steps on a set of which a fifth of the labels is wrong, and which these are."""
     wrong = torch.arange(size) % 5 == 0
     data = ToyImages(size, wrong=tuple(wrong.nonzero()[:, 0].tolist()))
-    options = {"warm_epochs": 2, "ramp_epochs": 2, "ema_decay": 0.9} | options
+    options = {"warm_epochs": 2, "ramp_epochs": 2, "ema_decay": 0.9, "consistency": 1.0} | MIXED | options
     method = image_method("peer_ensemble", options, num_items=size, seed=seed)
     optimizer = torch.optim.Adam([p for p in method.parameters() if p.requires_grad], lr=0.003)
     batch, index = two_views(range(size), data), 0
@@ -201,6 +204,7 @@ def trained_for_a_while(size, seed=3, **options):
         MIXTURE,
         {"mixup_alpha": 0.0},
         {"consistency": 0.0},
+        {"consistency": 0.0, "mixup_alpha": 0.0},
         {"ema_decay": 0.0},
         {"label_smoothing": 0.0},
     ],

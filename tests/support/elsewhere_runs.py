@@ -49,7 +49,7 @@ IMAGES: list[tuple[str, dict[str, Any]]] = [
     ("elr", {"ema_decay": 0.9}),
     ("divide_mix", {"warm_epochs": 1}),
     ("peer_ensemble", {"warm_epochs": 1}),
-    ("peer_ensemble", {"warm_epochs": 1, "forget_end": "mixture"}),
+    ("peer_ensemble", {"warm_epochs": 1, "forget_end": "mixture", "mixup_alpha": 1.0, "consistency": 1.0}),
 ]
 MAPS: list[tuple[str, dict[str, Any]]] = [
     ("supervised", {}),

@@ -191,7 +191,7 @@ def linear_of_images():
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(32, 2))
 
 
-PEERS = {"warm_epochs": 1, "mixup_alpha": 0.0, "ramp_epochs": 0, "ema_decay": 0.5}
+PEERS = {"warm_epochs": 1, "consistency": 1.0, "ramp_epochs": 0, "ema_decay": 0.5}
 
 
 @pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels

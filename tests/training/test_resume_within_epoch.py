@@ -80,7 +80,7 @@ SHORT = {
     "jocor": {"balance": "set", "e_warm": 1},
     "elr": {"ema_decay": 0.9},
     "divide_mix": {"warm_epochs": 1},
-    "peer_ensemble": {"warm_epochs": 1, "forget_end": "mixture"},
+    "peer_ensemble": {"warm_epochs": 1, "forget_end": "mixture", "mixup_alpha": 1.0, "consistency": 1.0},
 }
 
 

@@ -159,7 +159,7 @@ LOOKED_AT = {
     "jocor": ({"forget_end": 0.4, "e_warm": 0}, []),
     "co_teaching_plus": ({"agree_epochs": 1}, []),
     "co_teaching": ({"lambda_reg": 0, "e_warm": 1}, []),
-    "peer_ensemble": ({"warm_epochs": 1, "ramp_epochs": 0, "forget_end": 0.2}, [0]),
+    "peer_ensemble": ({"warm_epochs": 1, "consistency": 1.0, "ramp_epochs": 0, "forget_end": 0.2}, [0]),
 }
 
 

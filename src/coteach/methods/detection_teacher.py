@@ -24,7 +24,7 @@ from coteach.methods.base import NetworkFactory, Step, Stream, TaskInfo
 from coteach.methods.detection_base import DetectionMethod
 from coteach.methods.pseudo_box_figures import compare_with_truth, count_kept
 from coteach.models.detector import Seen, Target, detect, see
-from coteach.models.ema import early_decay, follow, follower_of
+from coteach.models.ema import follow, follower_of
 from coteach.selection.pseudo_boxes import PseudoBoxes, check_thresholds, filter_pseudo_boxes
 from coteach.selection.schedules import check_at_least, check_not_negative, check_share, ramp
 from coteach.types import Batch, Figure, LossTerms
@@ -207,7 +207,7 @@ class DetectionTeacher(DetectionMethod):
         if step.index < self.config.burn_in:
             decay = 0.0
         elif self.config.ema_ramp:
-            decay = early_decay(decay, step.index)
+            decay = min(decay, 1 - 1 / (step.index + 1))
         follow(self.networks["teacher"], self.networks["a"], decay, average_statistics=True)
 
 

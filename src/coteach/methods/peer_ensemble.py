@@ -1,9 +1,10 @@
 """Our own recipe: two networks with moving averages, each judged by the other's, that predict together.
 
-Parts of several papers, each of which can be left out: two networks judge each other's labels (Han et al. 2018); what they
-say is the word of their moving averages (Tarvainen & Valpola 2017), which also predict; mixup (Zhang et al. 2018) of
-everything; refused labels are replaced by the averages' guess on another view (Berthelot et al. 2019). All is noted
-as images pass, so nothing is scanned; the averages see each image once more than plain training does.
+Parts of several papers: two networks judge each other's labels (Han et al. 2018); what they say is the word of their moving
+averages (Tarvainen & Valpola 2017), which also predict. All is noted as images pass, so nothing is scanned; the
+averages see each image once more than plain training does. Two more parts can be added: mixup (Zhang et al. 2018) of
+everything, and refused images learned by the averages' guess on another view (Berthelot et al. 2019). In short runs both cost
+more than they gain (docs/decisions/0015-what-peer-ensemble-leaves-out.md); networks that learn labels by heart may need them.
 
 Which labels are believed, :mod:`coteach.selection.believed_labels` decides. Measured in
 docs/benchmarks/noisy_fashion.md, and in noisy_cifar.md, where co-teaching is better. Items are
@@ -59,9 +60,9 @@ class PeerEnsembleConfig:
         threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
         minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
         ema_decay: of the moving averages, in [0, 1); 0 has none: the networks themselves judge and predict.
-        mixup_alpha: of mixup's Beta distribution, >= 0; 0 mixes nothing.
+        mixup_alpha: of mixup's Beta distribution, >= 0, for example 1; 0 mixes nothing.
         label_smoothing: share of each label spread over all classes, in [0, 1].
-        consistency: weight of refused images, whose label is the guess, >= 0; 0 leaves them out.
+        consistency: weight of refused images, whose label is the guess, >= 0, for example 1; 0 leaves them out.
         ramp_epochs: epochs after the warm-up over which that weight rises from 0.
         temperature: of sharpening the guess, > 0.
 
@@ -74,9 +75,9 @@ class PeerEnsembleConfig:
     threshold: float = 0.5
     minimum_share: float = 0.1
     ema_decay: float = 0.999
-    mixup_alpha: float = 1.0
+    mixup_alpha: float = 0.0
     label_smoothing: float = 0.1
-    consistency: float = 1.0
+    consistency: float = 0.0
     ramp_epochs: float = 10
     temperature: float = 0.5
 
