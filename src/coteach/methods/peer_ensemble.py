@@ -7,7 +7,7 @@ everything, and refused images learned by the averages' guess on another view (B
 more than they gain (docs/decisions/0015-what-peer-ensemble-leaves-out.md); networks that learn labels by heart may need them.
 
 Which labels are believed, :mod:`coteach.selection.believed_labels` decides. Measured in
-docs/benchmarks/noisy_fashion.md, and in noisy_cifar.md, where co-teaching is better. Items are
+docs/benchmarks/noisy_fashion.md, and in noisy_cifar.md. Items are
 images.
 
 Shape legend: ``B`` images of a batch, ``C`` classes.
