@@ -11,7 +11,7 @@ from toys import ToyMaps, toy_run
 
 from coteach.errors import ConfigError, TrainingError
 from coteach.training.history import LabelHistory
-from coteach.training.history_recording import HISTORY_FILE, HistoryRecording, read_history
+from coteach.training.history_recording import HISTORY_FILE, read_history
 from coteach.training.run import train
 from coteach.types import Batch
 
@@ -167,22 +167,6 @@ def test_a_history_of_before_there_were_weights_is_read(tmp_path):
     assert found.keys() == whole.keys()
     (tmp_path / HISTORY_FILE).unlink()
     assert read_history(tmp_path)["weight"].tolist() == [[3] * 10] * 2
-
-
-def test_a_run_of_before_there_were_weights_goes_on(tmp_path):
-    """Two epochs of weight 1 each, and then a third of weight 3, as recorded by averages."""
-    run = image_run(tmp_path, "peer_ensemble")
-    recording = HistoryRecording(run.method, run.task, wanted=True, file=tmp_path / HISTORY_FILE)
-    batch = Batch(ids=torch.arange(2), views=(None,), targets=(torch.tensor([0, 1]),))
-    for epoch in range(2):
-        recording.history.see("a", batch, torch.zeros(2, 2), epoch)
-    old = recording.state_dict()
-    old["values"]["probs"] = torch.full((2, 10, 2), 1.0)
-    del old["values"]["weight"]
-    recording.load_state_dict(old)
-    recording.history.see("a", batch, torch.tensor([[0.0, -99.0], [0.0, -99.0]]), 2)
-    assert recording.history.values["weight"][0].tolist() == [2 + 3] * 2 + [0] * 8
-    torch.testing.assert_close(recording.history.values["probs"][0, :2], torch.tensor([[4.0, 1.0]] * 2))
 
 
 def test_maps_of_pixels_leave_no_history(tmp_path):

@@ -68,11 +68,8 @@ class HistoryRecording(Callback):
         return {"networks": list(self.history.networks), "values": dict(self.history.values)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the run was; epochs of before there were weights weigh 1."""
-        values = {name: value.clone() for name, value in state_dict["values"].items()}
-        if "seen" in values:
-            values.setdefault("weight", values["seen"].float())
-        self.history.values = values
+        """Go on where the run was."""
+        self.history.values = {name: value.clone() for name, value in state_dict["values"].items()}
 
 
 def write_history(path: Path, networks: tuple[str, ...], values: Mapping[str, Tensor]) -> None:
