@@ -32,11 +32,12 @@ def test_statistics_that_a_network_holds_are_held_by_its_average(name, average):
     method.setup(Frozen, TaskInfo(num_classes=2, num_items=24, seed=1))
     method.train()
     with torch.no_grad():
-        for network in method.networks.values():
-            network.norm.running_mean.fill_(5.0)
+        for trained in method.trained:
+            method.networks[trained].norm.running_mean.fill_(5.0)
     batch = draw(Stream(views=2), dataset=ToyImages(24), ids=range(6))
+    method.after_step(step_of(0))
     before = method.predict(batch.inputs)
-    for index in range(3):
+    for index in range(1, 4):
         method.losses({"train": batch}, step_of(0, index))
         method.after_step(step_of(0, index))
     assert (method.networks[average].norm.running_mean == 5).all()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,12 +38,56 @@ def keep_freed_memory(worker_id: int = 0) -> None:  # noqa: ARG001 -- as worker_
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
+class _Blocks:
+    """How many blocks of :func:`freed_memory_kept` this process is in: the first changes its limits, the last restores them."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.lock = threading.Lock()
+
+    def enter(self, library: Any) -> None:
+        with self.lock:
+            self.depth += 1
+            if self.depth == 1:
+                library.mallopt(_MMAP_MAX, 0)
+                library.mallopt(_TRIM_THRESHOLD, _NEVER)
+
+    def leave(self, library: Any) -> None:
+        with self.lock:
+            if self.depth == 0:  # forked inside the block: restored already
+                return
+            self.depth -= 1
+            if self.depth == 0:
+                self._restore(library)
+                library.malloc_trim(0)
+
+    def restore_in_child(self) -> None:
+        """A process forked inside a block, as loader workers are, has limits of its own."""
+        library = _glibc() if self.depth > 0 else None
+        self.depth, self.lock = 0, threading.Lock()  # a thread that is not here may have held it
+        if library is not None:
+            self._restore(library)
+
+    @staticmethod
+    def _restore(library: Any) -> None:
+        library.mallopt(_MMAP_MAX, _MAPPED_AT_ONCE)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
+        library.mallopt(_TRIM_THRESHOLD, _LEFT)
+
+
+_BLOCKS = _Blocks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_BLOCKS.restore_in_child)
+
+
 @contextmanager
 def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
-    """Keep all memory that is freed inside the block, also that of the largest arrays, and give it back after it.
+    """Keep memory that is freed inside the block, also that of the largest arrays, and give it back after it.
 
-    For training on a CPU, also by a loop of one's own: every step needs as much as the last one, and glibc has arrays of more than 32 MiB, such as 128
-    images of 64 channels and 32 x 32 pixels, from the system each time, whatever it was told of thresholds.
+    For training on a CPU, also by a loop of one's own: every step needs as much as the last one, and glibc has arrays of more
+    than 32 MiB, such as 128 images of 64 channels and 32 x 32 pixels, from the system each time, whatever it was told of
+    thresholds. It holds for the thread that the process began with. The price: what is freed between arrays that live on
+    is kept, too, without a bound. Blocks may lie in each other; processes that are forked inside keep nothing of it.
 
     At the end glibc is left as it leaves itself in a process that has once freed an array of 32 MiB: the limits that were in
     force before cannot be read.
@@ -57,15 +103,11 @@ def freed_memory_kept(*, wanted: bool = True) -> Iterator[None]:
     if library is None:
         yield
         return
-    library.mallopt(_MMAP_MAX, 0)
-    library.mallopt(_TRIM_THRESHOLD, _NEVER)
+    _BLOCKS.enter(library)
     try:
         yield
     finally:
-        library.mallopt(_MMAP_MAX, _MAPPED_AT_ONCE)
-        library.mallopt(_MMAP_THRESHOLD, _LARGEST)
-        library.mallopt(_TRIM_THRESHOLD, _LEFT)
-        library.malloc_trim(0)
+        _BLOCKS.leave(library)
 
 
 def _glibc() -> Any:

@@ -30,9 +30,9 @@ class SoftLabelChoice:
 
     Args:
         num_classes: ``C``.
-        e_warm: epochs over which retention and forget rate rise.
-        p_start: share of the items admitted at epoch 0.
-        p_end: share admitted from epoch ``e_warm`` on.
+        e_warm: epochs over which retention and forget rate rise, >= 0.
+        p_start: share of the items admitted at epoch 0, in [0, 1].
+        p_end: share admitted from epoch ``e_warm`` on, in [0, 1].
         forget_end: forget rate from epoch ``e_warm`` on, see :class:`~coteach.selection.forgetting.ForgetRate`.
         balance: ``batch``, ``set`` and ``none`` see there; ``sample`` takes the small-loss share of each class in each
             sample by itself.
@@ -98,6 +98,9 @@ class SoftLabelChoice:
             ids: ``(B,)`` of the samples, by which labels are held out; None holds none out.
             epoch: current epoch.
             step: counter of the batch, for ties.
+
+        Returns:
+            Its ``mask`` is bool ``(B, *S)``.
         """
         usable = self.forget.usable(logits, label, target.valid, ids, epoch=epoch, seed=self.seed, step=step)
         share = self.curriculum.retention_rate(epoch)
@@ -133,6 +136,12 @@ class SoftLabelChoice:
             admitted: ``(B, *S)`` what :meth:`admit` has admitted.
             epoch: current epoch.
             step: counter of the batch, for ties.
+
+        Returns:
+            Its ``mask`` is bool ``(B, *S)``, within ``admitted``.
+
+        Raises:
+            OptionError: ``balance`` is ``set``, and the items are no images.
         """
         if self.balance != "sample":
             return self.forget.select(

@@ -17,11 +17,12 @@ def log_epoch(module: L.LightningModule, figures: Mapping[str, Tensor], step: in
 
     Args:
         module: that is trained; at the end of an epoch.
-        figures: name -> 0-d, the same in all processes.
+        figures: name -> 0-d, all on one device, the same in all processes.
         step: batches trained before, over all sessions, counted from 0.
     """
     if not figures:
         return
+    # sync_dist: Lightning warns where several processes log without it
     module.log_dict(dict(figures), logger=False, sync_dist=module.trainer.world_size > 1)
     values = torch.stack([value.float() for value in figures.values()]).tolist()
     row = dict(zip(figures, values, strict=True)) | {"epoch": module.current_epoch}
