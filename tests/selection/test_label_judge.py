@@ -27,6 +27,14 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
     assert max(worst) < 0.2  # 0.3 are wrong of all
 
 
+@pytest.mark.parametrize(("images", "classes", "some"), [(3000, 10, 300), (48_000, 10, 2000), (48_000, 2, 400)])
+def test_a_tenth_is_held_out_and_of_many_images_two_hundred_a_class(images, classes, some):
+    apart = LabelJudge(images, classes, 1).held_out()
+    assert apart.sum().item() == pytest.approx(some, rel=0.15)
+    tenth = noise_rate.held_out(torch.arange(images), 1)
+    assert (tenth | ~apart).all()  # the same images as of a larger share
+
+
 def test_memory_bounds_the_rows_of_many_classes(monkeypatch):
     monkeypatch.setattr(noise_rate, "_NUMBERS", 60)
     drawn = LabelJudge(50, 3, 1)._drawn(torch.arange(0, 50, 2), 4)

@@ -1,9 +1,9 @@
 """Which labels two networks believe of each other's, with as many refused as labels held out say are wrong.
 
-What each network last said of every image is kept. A tenth of the labels is never learned from; at each division the noise is estimated
-on them, by clusters of all images (:mod:`coteach.labels.noise_model`), and the same model says of every other label how likely it is right. Of each
-class the least likely are refused, as many as are wrong. So it does not matter whether a wrong label has a large loss: where all
-sevens are half labelled 8, its loss is that of a right one.
+What each network last said of every image is kept. A tenth of the labels, of many images less, is never learned from; at each
+division the noise is estimated on them, by clusters of all images (:mod:`coteach.labels.noise_model`), and the same model says of
+every other label how likely it is right. Of each class the least likely are refused, as many as are wrong. So it does not matter
+whether a wrong label has a large loss: where all sevens are half labelled 8, its loss is that of a right one.
 
 Shape legend: ``N`` images of the training set, ``C`` classes.
 """
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from coteach.errors import OptionError
 from coteach.labels.noise_model import NoiseModel, noise_model
 from coteach.selection.dividing import divide_by_rank
-from coteach.selection.noise_rate import HIGHEST, held_out, most_rows
+from coteach.selection.noise_rate import HELD_OUT, HIGHEST, held_out, most_rows
 from coteach.selection.noise_trust import enough, warn_of_doubt
 from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
 _AT_ONCE = 1 << 14  # labels that are judged together
+_ENOUGH = 200  # labels held out of each class: more would tell little more, and are missing where networks learn
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
 
@@ -59,8 +60,10 @@ class LabelJudge(nn.Module):
         self.register_buffer("rate", torch.zeros((), dtype=torch.float64))
 
     def held_out(self) -> Bool[Tensor, " n"]:
-        """Which labels are never learned from."""
-        return held_out(torch.arange(self.said.shape[1], device=self.said.device), self.seed)
+        """Which labels are never learned from: a tenth, or some 200 a class if that is less."""
+        _, images, classes = self.said.shape
+        share = min(HELD_OUT, _ENOUGH * classes / images)
+        return held_out(torch.arange(images, device=self.said.device), self.seed, share)
 
     def divide(
         self, label: Int[Tensor, " n"], known: Bool[Tensor, "2 n"], *, step: int

@@ -29,15 +29,16 @@ _ROWS = 1 << 14
 _DRAW = 0x48454C44  # a step that no batch has
 
 
-def held_out(ids: Int64[Tensor, " b"], seed: int) -> Bool[Tensor, " b"]:
-    """Which images are held out: ``HELD_OUT`` of all, by hash of their ids.
+def held_out(ids: Int64[Tensor, " b"], seed: int, share: float = HELD_OUT) -> Bool[Tensor, " b"]:
+    """Which images are held out, by hash of their ids; those of a smaller share are among those of a larger one.
 
     Args:
         ids: of the images in the training set.
         seed: of the run.
+        share: of all, in [0, 1].
     """
     bits = 20
-    return tie_order(ids, seed, _DRAW, bits) < round(HELD_OUT * (1 << bits))
+    return tie_order(ids, seed, _DRAW, bits) < round(share * (1 << bits))
 
 
 def most_rows(num_classes: int) -> int:

@@ -16,7 +16,7 @@ from coteach.files import whole_file
 
 FOLDER = "checkpoints"
 # of what a checkpoint holds and of what methods do with it; raised where a run that was begun before cannot be gone on with as one
-FORMAT = 2
+FORMAT = 3
 
 
 def checkpoint_path(run_dir: Path, which: str) -> Path:
