@@ -1,10 +1,13 @@
 """Memory that a process keeps while it goes through batches, and gives back afterwards."""
 
+import platform
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is one of glibc")
 
 PROGRAM = """
     import sys

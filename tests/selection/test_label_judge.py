@@ -27,7 +27,9 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
     assert max(worst) < 0.2  # 0.3 are wrong of all
 
 
-@pytest.mark.parametrize(("images", "classes", "some"), [(3000, 10, 300), (48_000, 10, 2000), (48_000, 2, 400)])
+@pytest.mark.parametrize(
+    ("images", "classes", "some"), [(3000, 10, 300), (48_000, 10, 2000), (48_000, 2, 400)]
+)
 def test_a_tenth_is_held_out_and_of_many_images_two_hundred_a_class(images, classes, some):
     apart = LabelJudge(images, classes, 1).held_out()
     assert apart.sum().item() == pytest.approx(some, rel=0.15)

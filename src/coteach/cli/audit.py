@@ -100,14 +100,14 @@ def audit(
     if folds is not None:
         raise OptionError("--folds", "is for images", "leave it out, or --sources")
     from coteach.cli.audit_sources import SourceChoice, audit_run_sources
-    from coteach.cli.devices import device_named
+    from coteach.cli.devices import prepared_device
     from coteach.cli.predict_maps import scene_job
     from coteach.training.scenes import SceneOptions
 
     options = SceneOptions(window=window, overlap=overlap, batch_size=batch_size)
     choice = SourceChoice(table=sources, image_key=image_key, lulc_keys=lulc_keys, legends=legends)
     audit_run_sources(
-        choice, scene_job(run_dir, checkpoint, folder, options, device_named(device), allow_target)
+        choice, scene_job(run_dir, checkpoint, folder, options, prepared_device(device), allow_target)
     )
 
 

@@ -73,12 +73,12 @@ def audit_images(
 
 def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder: Path) -> OutOfFold:
     """Train what is not trained yet, in ``folder/{folds}_folds``."""
-    from coteach.cli.devices import device_named
+    from coteach.cli.devices import prepared_device
     from coteach.cli.runs import build_run
     from coteach.training.out_of_fold import check_like, predict_out_of_fold, train_like
 
     run = build_run(config, resolver, progress=shows_progress())
-    train_fold = train_like(run, device_named("auto"))
+    train_fold = train_like(run, prepared_device("auto"))
     return predict_out_of_fold(
         run.datasets["train"],
         folds,

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def device_named(name: str) -> torch.device:
-    """What ``--device`` of the running command names; on a CPU the command keeps the memory that it frees until it ends.
+def prepared_device(name: str) -> torch.device:
+    """What ``--device`` of the running command names, ready for it: of a CPU, the command keeps the memory that it frees until it ends.
 
     Raises:
         OptionError: it is not there.

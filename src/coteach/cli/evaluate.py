@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -73,7 +73,7 @@ def evaluate(
     and confusion matrix. Of images with boxes: AP, AP50, AP75, AP by size and by class, as COCO counts them, and
     precision-recall curves, as pr_curves.json beside the JSON file.
     """
-    from coteach.cli.devices import device_named
+    from coteach.cli.devices import prepared_device
     from coteach.cli.reference_codes import check_reference_options
     from coteach.cli.runs import CONFIG_FILE, config_of, load_trained
     from coteach.cli.targets import TargetResolver
@@ -90,7 +90,7 @@ def evaluate(
     path = output or run_dir / "evaluation.json"
     check_writable_file(path, "--output")
     resolver = TargetResolver(allow_target)
-    method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint)).to(device_named(device))
+    method = load_trained(config, resolver, checkpoint_path(run_dir, checkpoint)).to(prepared_device(device))
     built = resolver.build(node, "dataset", dataset)
     asked = _Asked(config, f"{run_dir.name} ({dataset}, {checkpoint})", path)
     figures: Accuracy | ImageFigures | BoxAccuracy
@@ -103,7 +103,7 @@ def evaluate(
     elif isinstance(built, ImageSet):
         figures = _of_images(method, built, asked, top_k)
     else:
-        figures = _of_maps(method, built, asked, reference, reference_key, legend, ignore_codes)
+        figures = _of_maps(method, built, asked, _Reference(reference, reference_key, legend, ignore_codes))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"dataset": dataset, "checkpoint": checkpoint, **figures.as_dict(asked.names)})
     say(f"written: {path}")
@@ -120,6 +120,15 @@ class _Asked:
     @property
     def names(self) -> list[str]:
         return self.config.class_names or [f"class {c}" for c in range(self.config.num_classes)]
+
+
+class _Reference(NamedTuple):
+    """What maps are measured against: a raster or the labels under a key, the classes of its codes, and codes that are none."""
+
+    file: Path | None
+    key: str | None
+    legend: Path | None
+    ignore_codes: tuple[int, ...]
 
 
 def _of_boxes(method: Any, built: DetectionDataset, asked: _Asked) -> BoxAccuracy:
@@ -153,15 +162,7 @@ def _of_images(method: Any, built: ImageSet, asked: _Asked, top_k: tuple[int, ..
     return figures
 
 
-def _of_maps(
-    method: Any,
-    built: Any,
-    asked: _Asked,
-    reference: Path | None,
-    reference_key: str | None,
-    legend: Path | None,
-    ignore_codes: tuple[int, ...],
-) -> Accuracy:
+def _of_maps(method: Any, built: Any, asked: _Asked, against: _Reference) -> Accuracy:
     """Measured and shown; refused where the reference has codes that nobody has named."""
     from coteach.cli.evaluate_maps import measure
     from coteach.cli.reference_codes import check_reference_codes
@@ -173,14 +174,14 @@ def _of_maps(
         figures = measure(
             method,
             built,
-            reference=reference,
-            reference_key=reference_key,
-            legend=None if legend is None else read_code_legend(legend, built.num_classes),
+            reference=against.file,
+            reference_key=against.key,
+            legend=None if against.legend is None else read_code_legend(against.legend, built.num_classes),
             unknown=unknown,
             advance=advance,
         )
-    thing = str(reference or f"reference {reference_key!r}")
-    check_reference_codes(thing, unknown, built.num_classes, ignore_codes)
+    thing = str(against.file or f"reference {against.key!r}")
+    check_reference_codes(thing, unknown, built.num_classes, against.ignore_codes)
     if verbosity() > Verbosity.QUIET:
         print_accuracy(figures, asked.names, asked.title)
     return figures

@@ -111,7 +111,7 @@ def predict(
     the column path: predictions.csv has a row an image, with its class, the probabilities of all classes and, of methods
     with two networks, how far these are apart. If an image fails, the others are still classified.
     """
-    from coteach.cli.devices import device_named
+    from coteach.cli.devices import prepared_device
     from coteach.cli.predict_boxes import predict_boxes
     from coteach.cli.predict_maps import predict_maps
     from coteach.cli.runs import classifies_images, config_of, finds_boxes
@@ -131,7 +131,7 @@ def predict(
             scenes,
             output_dir,
             BoxOptions(score=score, pictures=pictures, picture_score=picture_score, batch_size=batch_size),
-            device=device_named(device),
+            device=prepared_device(device),
             image_dir=image_dir,
             image_key=image_key,
             allow_target=allow_target,
@@ -151,7 +151,7 @@ def predict(
             scenes,
             output_dir,
             batch_size=batch_size if is_given("batch_size") else _IMAGES_AT_ONCE,
-            device=device_named(device),
+            device=prepared_device(device),
             path_key=image_key if is_given("image_key") else "path",
             allow_target=allow_target,
         )
@@ -166,7 +166,7 @@ def predict(
         scenes,
         output_dir,
         options,
-        device=device_named(device),
+        device=prepared_device(device),
         image_key=image_key,
         allow_target=allow_target,
     )

@@ -24,7 +24,9 @@ from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
 _AT_ONCE = 1 << 14  # labels that are judged together
-_ENOUGH = 200  # labels held out of each class: more would tell little more, and are missing where networks learn
+_ENOUGH = (
+    200  # labels held out of each class: more would tell little more, and are missing where networks learn
+)
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
 
