@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from by_heart import losses_by_heart
 from noisy_scores import noisy_scores, symmetric
 
 from coteach import CoTeachingLoss, select_small_loss
@@ -74,7 +75,7 @@ def judge(seed):
     judged, rate = LabelJudge(600, 3, 1), NoiseRate(3)
     judged.said[:] = probs
     label = label.sort().values
-    kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), step=1)
+    kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), *losses_by_heart(judged), step=1)
     rate.held.said[:600], rate.held.labels[:600] = probs, label
     rate.held.seen += 600
     rate.begin_epoch(2)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from by_heart import losses_by_heart
 from noisy_scores import noisy_scores
 from toy_images import ToyImages, draw, image_method, step_of
 
@@ -12,6 +13,7 @@ from coteach.losses.mixup import draw_mixing
 from coteach.methods.base import Stream
 from coteach.methods.discovery import create_method
 from coteach.methods.peer_ensemble import PeerEnsembleConfig
+from coteach.selection import label_judge
 
 WRONG = (0, 5, 7)
 MIXTURE = {"forget_end": "mixture"}
@@ -144,6 +146,7 @@ def test_labels_held_out_are_never_learned_and_the_noise_they_show_decides():
     assert method.believed.judge.said.shape == said.shape
     assert not method.believed.judge.said.isnan().any()
     method.believed.judge.said[:] = torch.from_numpy(probs)
+    method.believed.noted[:] = losses_by_heart(method.believed.judge)[0]
     method.believed.labels[:] = torch.from_numpy(given)
     method.prepare_epoch(1, lambda stream: [])
     wrong = torch.from_numpy(given != truth)
@@ -219,8 +222,9 @@ def test_it_finds_wrong_labels_whatever_is_left_out(without):
 
 
 @pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
-def test_it_estimates_how_many_are_wrong():
+def test_it_estimates_how_many_are_wrong(monkeypatch):
     """By some sixty labels of each class, held out, so one draw says little: the mean of five."""
+    monkeypatch.setattr(label_judge, "_BY_HEART", -math.inf)
     recall, precision = [], []
     for seed in range(5):
         method, wrong, right = trained_for_a_while(1200, seed, forget_end="auto")
@@ -232,6 +236,17 @@ def test_it_estimates_how_many_are_wrong():
         precision.append((hits / refused.sum()).item())
     assert sum(recall) / 5 > 0.65
     assert sum(precision) / 5 > 0.7
+
+
+@pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
+def test_nothing_is_refused_before_labels_are_learned_by_heart():
+    """Thirty steps on a thousand labels: what is learned is what the images show, and a wrong label does no harm."""
+    method, _wrong, right = trained_for_a_while(1200, 0, forget_end="auto")
+    judge = method.believed.judge
+    assert right > 0.95
+    assert judge.memorization < 0.1
+    assert judge.rate.item() == pytest.approx(0.2, abs=0.1)
+    assert torch.equal(method.believed.kept, (~judge.held_out()).expand(2, 1200))
 
 
 def test_bad_options_are_refused():

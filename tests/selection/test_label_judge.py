@@ -1,7 +1,10 @@
 """Labels judged by what networks say of labels held out."""
 
+import math
+
 import pytest
 import torch
+from by_heart import losses_by_heart
 from noisy_scores import noisy_scores, symmetric
 
 from coteach.errors import OptionError
@@ -20,7 +23,7 @@ def test_of_many_images_sorted_by_class_labels_of_all_classes_are_measured(monke
     for seed in range(1, 9):  # which labels are held out changes the share by a third either way
         judge = LabelJudge(6000, 3, seed)
         judge.said[:] = probs
-        kept = judge.divide(given, torch.ones(2, 6000, dtype=torch.bool), step=1)
+        kept = judge.divide(given, torch.ones(2, 6000, dtype=torch.bool), *losses_by_heart(judge), step=1)
         assert judge.rate.item() == pytest.approx(wrong.float().mean().item(), abs=0.1)
         worst.append(max(wrong[kept[0] & (given == code)].float().mean().item() for code in range(3)))
     assert sum(worst) / len(worst) < 0.12
@@ -35,6 +38,27 @@ def test_a_tenth_is_held_out_and_of_many_images_two_hundred_a_class(images, clas
     assert apart.sum().item() == pytest.approx(some, rel=0.15)
     tenth = noise_rate.held_out(torch.arange(images), 1)
     assert (tenth | ~apart).all()  # the same images as of a larger share
+
+
+@pytest.mark.parametrize(("learned", "refused"), [(1.0, True), (1.7, True), (1.9, False), (2.5, False)])
+def test_labels_are_refused_once_those_learned_have_a_loss_lower_by_a_tenth(learned, refused):
+    """Losses held out are 1.9 and 2.1 in turn, of network a and of b by 0.5 less and more, so the mean is 2 and its error small."""
+    probs, given, _ = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 3000))
+    judge, known = LabelJudge(3000, 3, 1), torch.ones(2, 3000, dtype=torch.bool)
+    judge.said[:] = probs
+    apart = judge.held_out()
+    losses = torch.full((2, 3000), learned)
+    count = int(apart.sum())
+    of_each = torch.where(torch.arange(count) % 2 == 0, 1.9, 2.1)
+    losses[:, apart] = torch.stack([of_each - 0.5, of_each + 0.5])
+    mean = of_each.double().mean().item()
+    error = math.sqrt(sum((x - mean) ** 2 for x in of_each.tolist()) / (count - 1) / count)
+    kept = judge.divide(given, known, losses, (~apart).expand(2, -1), step=1)
+    assert judge.memorization.item() == pytest.approx((mean - 2 * error - learned) / mean, rel=1e-5)
+    assert (kept.sum() < 2 * (~apart).sum()) == refused
+    assert torch.equal(kept, (~apart).expand(2, -1)) != refused
+    assert not kept[:, apart].any()
+    assert judge.rate.item() == pytest.approx(0.3, abs=0.1)  # known in any case
 
 
 def test_memory_bounds_the_rows_of_many_classes(monkeypatch):

@@ -52,10 +52,10 @@ class PeerEnsembleConfig:
 
     Args:
         warm_epochs: epochs in which all labels are believed, or over which a given forget rate rises from 0, >= 1; with
-            ``auto`` labels are judged anew after as many again.
+            ``auto`` labels are judged anew after as many again, and believed until they are learned by heart.
         forget_end: of each class, the share of labels that are not believed, those of largest loss, in [0, 1).
             ``auto`` estimates the noise from a tenth of the labels (some 200 a class, if that is less), which are never
-            learned from, and refuses so many of those that are least likely right. ``mixture`` lets a mixture on the losses decide; it fails where those of
+            learned from; once the others are learned by heart it refuses so many of those that are least likely right. ``mixture`` lets a mixture on the losses decide; it fails where those of
             right and wrong labels form no two groups, as with many labels flipped to one other class.
         threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
         minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
@@ -163,6 +163,7 @@ class PeerEnsemble(LabelMethod):
         logs = {"kept_share/a": shares[0], "kept_share/b": shares[1]}
         if self.believed.judge is not None:
             logs["noise_rate"] = self.believed.judge.rate.clone()
+            logs["memorization"] = self.believed.judge.memorization.clone()
         return LossTerms(networks=networks, logs=logs)
 
     def _look(self, batch: Batch, target: SoftTarget, epoch: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Which labels each of two networks believes, by what was said of every image as it passed; so nothing is scanned.
 
-Three ways to decide: those most likely right, as many of each class as labels held out say
+Three ways to decide: those most likely right, as many of each class as labels held out say, once networks learn labels by heart
 (:mod:`coteach.selection.label_judge`, our own); with a given forget rate, those of smallest loss of each class (Han et al. 2018); or
 what a mixture of normal distributions on the losses says (Li et al. 2020), with a minimum for each class.
 
@@ -30,7 +30,7 @@ class BelievedLabels(nn.Module):
         seed: of the run; decides which labels are held out, and between equals.
         forget_end: of each class, the share of labels that are refused, in [0, 1); ``auto`` or ``mixture``.
         warm_epochs: epochs in which all labels are believed, or over which a given rate rises; with ``auto``
-            labels are judged anew after as many again.
+            labels are judged anew after as many again, and believed until they are learned by heart.
         threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
         minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
 
@@ -119,7 +119,7 @@ class BelievedLabels(nn.Module):
         self, label: Int64[Tensor, " n"], known: Bool[Tensor, "2 n"], epoch: int
     ) -> Bool[Tensor, "2 n"]:
         if self.judge is not None:
-            return self.judge.divide(label, known, step=epoch)
+            return self.judge.divide(label, known, self.noted, self.kept, step=epoch)
         if isinstance(self.forget_end, str):
             return divide(
                 self.noted,
