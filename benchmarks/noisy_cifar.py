@@ -1,7 +1,7 @@
 """CIFAR-10 with the labels that people gave it (CIFAR-10N): test accuracy of every method, on a GPU.
 
     python benchmarks/noisy_cifar.py --folder runs/noisy_cifar                           # worse, aggre, random1; resumable
-    python benchmarks/noisy_cifar.py --network small --epochs 24 --precision bf16-mixed --device cpu     # two cores, hours; so medium
+    python benchmarks/noisy_cifar.py --network small --epochs 24 --precision bf16-mixed --device cpu     # two cores, hours; medium: four times as long
     python benchmarks/noisy_cifar.py --network features --images 18000 --epochs 20 --ema-decay 0.99 --device cpu  # minutes
 
 ResNet-34 with a 3 x 3 stem, SGD with momentum 0.9, weight decay 5e-4 and a cosine, random crops and flips. On a GPU the

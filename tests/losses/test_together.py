@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from by_heart import losses_by_heart
 from noisy_scores import noisy_scores, symmetric
 
 from coteach import CoTeachingLoss, select_small_loss
@@ -70,16 +69,18 @@ def work(rank, port, folder):
 
 
 def judge(seed):
-    """Labels divided, and rates, by what networks say that differ more than processors do."""
+    """Whether labels are learned by heart, labels divided, and rates, by what networks say that differ more than processors do."""
     probs, label, _ = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 600, seed=seed))
     judged, rate = LabelJudge(600, 3, 1), NoiseRate(3)
     judged.said[:] = probs
     label = label.sort().values
-    kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), *losses_by_heart(judged), step=1)
+    losses = torch.where(judged.held_out(), 1.0 + seed, 1.5).expand(2, -1)  # of the second process only
+    by_heart = torch.tensor(judged.by_heart(losses, torch.ones(2, 600, dtype=torch.bool)))
+    kept = judged.divide(label, torch.ones(2, 600, dtype=torch.bool), step=1)
     rate.held.said[:600], rate.held.labels[:600] = probs, label
     rate.held.seen += 600
     rate.begin_epoch(2)
-    return [kept, judged.rate, rate.overall, rate.by_class]
+    return [by_heart, judged.memorization, kept, judged.rate, rate.overall, rate.by_class]
 
 
 def free_port():

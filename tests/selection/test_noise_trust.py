@@ -3,7 +3,6 @@
 import warnings
 
 import torch
-from by_heart import losses_by_heart
 from noisy_scores import noisy_scores, symmetric
 
 from coteach.errors import CoteachWarning
@@ -57,9 +56,8 @@ def test_the_judge_doubts_its_first_estimate_alone_also_when_resumed():
     probs, given, _ = (torch.from_numpy(part) for part in noisy_scores(symmetric(0.3, 3), 400))
     known = torch.ones(2, 400, dtype=torch.bool)
     judges = [LabelJudge(400, 3, 1) for _ in range(2)]
-    losses = losses_by_heart(judges[0])
     judges[0].said[:] = probs
-    (text,) = told(lambda: judges[0].divide(given, known, *losses, step=5))
+    (text,) = told(lambda: judges[0].divide(given, known, step=5))
     assert f"{int(judges[0].held_out().sum())} labels held out" in text
     judges[1].load_state_dict(judges[0].state_dict())
-    assert told(lambda: judges[1].divide(given, known, *losses, step=10)) == []
+    assert told(lambda: judges[1].divide(given, known, step=10)) == []

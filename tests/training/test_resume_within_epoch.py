@@ -1,5 +1,6 @@
 """Stopped at any batch and gone on = never stopped: weights, optimizers, schedules, scaler and figures."""
 
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from coteach.methods.base import Stream
 from coteach.methods.discovery import discover_methods
 from coteach.methods.label_method import LabelMethod
 from coteach.methods.supervised import Supervised
+from coteach.selection import label_judge
 from coteach.training.options import SchedulerOptions
 from coteach.training.run import train
 from coteach.training.state import read_state
@@ -101,6 +103,27 @@ def test_every_method_goes_on_within_an_epoch(tmp_path, name):
     run(tmp_path / "parts", max_steps=4)
     run(tmp_path / "parts")
     assert_same_run(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.filterwarnings("ignore:forget_end. auto:coteach.errors.CoteachWarning")  # few labels
+@pytest.mark.parametrize("bound", [-math.inf, 0.0])
+def test_what_is_learned_by_heart_is_the_same_when_gone_on(tmp_path, monkeypatch, bound):
+    """Labels are judged before epochs 2 and 4; or are looked at before each, and are not."""
+    monkeypatch.setattr(label_judge, "_BY_HEART", bound)
+
+    def run(folder, **length):
+        sets = {"train": ToyImages(240, wrong=tuple(range(0, 240, 5))), "val": ToyImages(4)}
+        changes = {"method_options": {"warm_epochs": 2}, "make_network": image_network, "datasets": sets}
+        changes |= {"loader": LoaderOptions(batch_size=60), "options": {"max_epochs": 5}}
+        train(asked(folder, "peer_ensemble", changes, **length))
+
+    run(tmp_path / "whole")
+    for stop in (9, 12, 17):
+        run(tmp_path / "parts", max_steps=stop)
+    run(tmp_path / "parts")
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    divided = result(tmp_path / "parts")["state_dict"]["method.believed.divided"]
+    assert divided.item() == (4 if bound < 0 else -1)
 
 
 class Scanning(Supervised):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def prepared_device(name: str) -> torch.device:
-    """What ``--device`` of the running command names, ready for it: of a CPU, the command keeps the memory that it frees until it ends.
+    """The device that ``--device`` of the running command names; on a CPU the command keeps the memory that it frees until it ends.
 
     Raises:
         OptionError: it is not there.

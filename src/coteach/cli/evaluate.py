@@ -123,7 +123,7 @@ class _Asked:
 
 
 class _Reference(NamedTuple):
-    """What maps are measured against: a raster or the labels under a key, the classes of its codes, and codes that are none."""
+    """What maps are measured against: a raster or the labels under a key, the classes of its codes, and codes that name no class."""
 
     file: Path | None
     key: str | None

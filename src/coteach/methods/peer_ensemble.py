@@ -6,9 +6,8 @@ averages see each image once more than plain training does. Two more parts can b
 everything, and refused images learned by the averages' guess on another view (Berthelot et al. 2019). In short runs both cost
 more than they gain (docs/decisions/0015-what-peer-ensemble-leaves-out.md); networks that learn labels by heart may need them.
 
-Which labels are believed, :mod:`coteach.selection.believed_labels` decides. Measured in
-docs/benchmarks/noisy_fashion.md, and in noisy_cifar.md. Items are
-images.
+Which labels are believed, :mod:`coteach.selection.believed_labels` decides. Measured in docs/benchmarks/noisy_fashion.md, and in
+noisy_cifar.md. Items are images.
 
 Shape legend: ``B`` images of a batch, ``C`` classes.
 """
@@ -54,9 +53,10 @@ class PeerEnsembleConfig:
         warm_epochs: epochs in which all labels are believed, or over which a given forget rate rises from 0, >= 1; with
             ``auto`` labels are judged anew after as many again, and believed until they are learned by heart.
         forget_end: of each class, the share of labels that are not believed, those of largest loss, in [0, 1).
-            ``auto`` estimates the noise from a tenth of the labels (some 200 a class, if that is less), which are never
-            learned from; once the others are learned by heart it refuses so many of those that are least likely right. ``mixture`` lets a mixture on the losses decide; it fails where those of
-            right and wrong labels form no two groups, as with many labels flipped to one other class.
+            ``auto`` estimates the noise from a tenth of the labels (if that is less, some 200 a class on average), which are
+            never learned from; once the others are learned by heart, it refuses so many of those that are least likely
+            right. ``mixture`` lets a mixture on the losses decide; it fails where those of right and wrong labels form no two
+            groups, as with many labels flipped to one other class.
         threshold: of the mixture: a label is believed if that is more probable, in [0, 1).
         minimum_share: of the mixture: of each class, the part that is believed in any case, in [0, 1).
         ema_decay: of the moving averages, in [0, 1); 0 has none: the networks themselves judge and predict.

@@ -38,7 +38,8 @@ class BelievedLabels(nn.Module):
         noted: ``(2, N)`` float32, the last loss of each image by network a, by b; NaN if never seen.
         labels: ``(N,)`` int64, the class as labelled; -1 if never seen or without a label.
         kept: ``(2, N)`` bool, the labels that are believed by the losses of a, of b.
-        divided: 0-d int64, the epoch for which ``kept`` holds.
+        looked: 0-d int64, the last epoch that began.
+        divided: 0-d int64, the last epoch before which labels were divided; -1 if none.
         judge: estimates the noise; None unless ``forget_end`` is ``auto``.
     """
 
@@ -46,6 +47,7 @@ class BelievedLabels(nn.Module):
     noted: Tensor
     labels: Tensor
     kept: Tensor
+    looked: Tensor
     divided: Tensor
 
     def __init__(
@@ -69,6 +71,7 @@ class BelievedLabels(nn.Module):
         self.register_buffer("noted", torch.full((2, num_items), torch.nan))
         self.register_buffer("labels", torch.full((num_items,), -1))
         self.register_buffer("kept", torch.ones(2, num_items, dtype=torch.bool))
+        self.register_buffer("looked", torch.tensor(-1))
         self.register_buffer("divided", torch.tensor(-1))
         self.judge = None
         if forget_end == "auto":
@@ -76,12 +79,14 @@ class BelievedLabels(nn.Module):
             self.kept[:] = ~self.judge.held_out()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Divide the labels by what was noted, if it is time to and was not done before the run was interrupted."""
-        if not self._is_due(epoch) or int(self.divided) == epoch:
+        """Divide the labels by what was noted, if it is time to; an interrupted epoch that goes on begins no second time."""
+        if epoch <= int(self.looked):
             return
+        self.looked.fill_(epoch)
         known = (self.labels >= 0) & ~self.noted.isnan()
-        self.kept[:] = self._divide(self.labels.clamp(min=0), known, epoch)
-        self.divided.fill_(epoch)
+        if self._is_due(epoch, known):
+            self.kept[:] = self._divide(self.labels.clamp(min=0), known, epoch)
+            self.divided.fill_(epoch)
 
     def note(
         self,
@@ -105,21 +110,23 @@ class BelievedLabels(nn.Module):
         self.noted[:, ids] = losses.T
         self.labels[ids] = label.long()
 
-    def _is_due(self, epoch: int) -> bool:
+    def _is_due(self, epoch: int, known: Bool[Tensor, "2 n"]) -> bool:
         """Whether labels are divided before this epoch.
 
-        With ``auto`` in every ``warm_epochs``-th only: what networks say of a class changes most when they are given other
-        labels, and one that changes during an epoch forms no cluster.
+        With ``auto`` once they are learned by heart, and then after every ``warm_epochs`` only: what networks say of a class changes
+        most when they are given other labels, and one that changes during an epoch forms no cluster.
         """
-        if self.judge is not None:
-            return epoch >= self.warm_epochs and epoch % self.warm_epochs == 0
-        return epoch >= (self.warm_epochs if self.forget_end == "mixture" else 1)
+        if self.judge is None:
+            return epoch >= (self.warm_epochs if self.forget_end == "mixture" else 1)
+        if int(self.divided) >= 0:
+            return epoch - int(self.divided) >= self.warm_epochs
+        return epoch >= self.warm_epochs and self.judge.by_heart(self.noted, known)
 
     def _divide(
         self, label: Int64[Tensor, " n"], known: Bool[Tensor, "2 n"], epoch: int
     ) -> Bool[Tensor, "2 n"]:
         if self.judge is not None:
-            return self.judge.divide(label, known, self.noted, self.kept, step=epoch)
+            return self.judge.divide(label, known, step=epoch)
         if isinstance(self.forget_end, str):
             return divide(
                 self.noted,

@@ -5,9 +5,9 @@ division the noise is estimated on them, by clusters of all images (:mod:`coteac
 every other label how likely it is right. Of each class the least likely are refused, as many as are wrong. So it does not matter
 whether a wrong label has a large loss: where all sevens are half labelled 8, its loss is that of a right one.
 
-Labels are refused only once networks learn them by heart. Before that wrong labels do little harm, for they contradict each other, and to
-refuse what a network finds unlikely keeps it from learning what is difficult. It shows in the labels held out: by heart, labels
-that are learned have a far smaller loss than these.
+Labels are refused only once networks learn them by heart. Before that those that are wrong in many ways contradict each other and do
+little harm, and to refuse what a network finds unlikely keeps it from learning what is difficult. It shows in the labels held out:
+by heart, labels that are learned have a far smaller loss than these.
 
 Shape legend: ``N`` images of the training set, ``C`` classes.
 """
@@ -28,7 +28,9 @@ from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
 _AT_ONCE = 1 << 14  # labels that are judged together
-_BY_HEART = 0.1  # memorization from which labels are refused
+_BY_HEART = (
+    0.1  # memorization from which labels are refused (docs/decisions/0016-refuse-once-learned-by-heart.md)
+)
 _ENOUGH = 200  # labels held out of each class: more tell little more, and are missing where networks learn
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
@@ -44,9 +46,8 @@ class LabelJudge(nn.Module):
     Attributes:
         said: ``(2, N, C)`` float32, the last class probabilities of network a, of b; NaN if never seen.
         rate: 0-d float64, the estimated share of wrong labels; 0 until there is an estimate.
-        memorization: 0-d float64, how far networks have learned labels by heart: by which share the mean loss of learned labels
-            is below that of labels held out, at least (two standard errors are taken off); at most 1, below 0 if that is not
-            certain, 0 until there is an estimate.
+        memorization: 0-d float64, how far labels were learned by heart when that was last asked: by which share the mean loss of
+            learned labels is below that of labels held out, less a standard error of that; at most 1.
 
     Raises:
         OptionError: what is to be kept takes more than 1 GiB.
@@ -70,54 +71,56 @@ class LabelJudge(nn.Module):
         self.register_buffer("memorization", torch.zeros((), dtype=torch.float64))
 
     def held_out(self) -> Bool[Tensor, " n"]:
-        """Which labels are never learned from: a tenth, or some 200 a class if that is less."""
+        """Which labels are never learned from: a tenth, or, if that is less, some 200 a class on average."""
         _, images, classes = self.said.shape
-        share = min(HELD_OUT, _ENOUGH * classes / images)
+        share = min(HELD_OUT, _ENOUGH * classes / max(images, 1))
         return held_out(torch.arange(images, device=self.said.device), self.seed, share)
 
+    def by_heart(self, losses: Float[Tensor, "2 n"], known: Bool[Tensor, "2 n"]) -> bool:
+        """Whether labels are learned by heart; to be asked while all that are not held out are learned.
+
+        Args:
+            losses: of the labels, NaN where they are not known.
+            known: which have a label and were seen by this network.
+        """
+        apart = self.held_out()
+        of_each = losses[:, apart & known.all(0)].double().mean(0)
+        if not enough(len(of_each)):
+            return False
+        mean, error = of_each.mean(), of_each.std() / len(of_each) ** 0.5
+        learned = losses[known & ~apart].double().mean()
+        self.memorization.copy_((mean - error - learned) / mean.clamp(min=torch.finfo(torch.float64).tiny))
+        # processors that round differently decide alike
+        return bool(as_in_first(self.memorization)[0] >= _BY_HEART)
+
     def divide(
-        self,
-        label: Int[Tensor, " n"],
-        known: Bool[Tensor, "2 n"],
-        losses: Float[Tensor, "2 n"],
-        learned: Bool[Tensor, "2 n"],
-        *,
-        step: int,
+        self, label: Int[Tensor, " n"], known: Bool[Tensor, "2 n"], *, step: int
     ) -> Bool[Tensor, "2 n"]:
-        """The labels that each network believes; never one that is held out, and all others unless labels are learned by heart.
+        """The labels that each network believes; never one that is held out.
 
         Args:
             label: the class of each image, 0 to ``C - 1``, also of one without a label.
             known: which have a label and were seen by this network.
-            losses: of the labels that are known.
-            learned: which labels were believed until now.
             step: counter of the divisions, for ties.
         """
         apart = self.held_out()
         measured = self._drawn((known.all(0) & apart).nonzero()[:, 0], step)
-        everything = (~apart).expand_as(known)
         if not enough(len(measured)):
-            return everything
-        others = self._drawn((known.all(0) & ~apart).nonzero()[:, 0], step)
-        model = noise_model(*self._rows_of(measured, label), copies=2, beside=self._rows_of(others, label))
+            return known & ~apart
+        learned = self._drawn((known.all(0) & ~apart).nonzero()[:, 0], step)
+        model = noise_model(*self._rows_of(measured, label), copies=2, beside=self._rows_of(learned, label))
         if self.rate == 0:  # once: later ones are of the same labels, and of networks that know more
             warn_of_doubt(model, len(measured), "warm_epochs")
         self.rate.fill_(model.overall)
-        self.memorization.copy_(_memorization(losses[known & learned], losses[:, measured]))
-        kept = self._likeliest(model, label, known & ~apart, step)
-        # processors that round differently may divide equals differently
-        kept, *_ = as_in_first(kept, self.rate, self.memorization)
-        return kept if self.memorization >= _BY_HEART else everything
-
-    def _likeliest(
-        self, model: NoiseModel, label: Int[Tensor, " n"], there: Bool[Tensor, "2 n"], step: int
-    ) -> Bool[Tensor, "2 n"]:
-        """Of each class as many as are right, those of which that is likeliest."""
         rates = torch.from_numpy(model.by_class).clamp(max=HIGHEST).to(self.said.device)
         doubt = torch.stack(
-            [self._doubt(model, rows, label, one) for rows, one in zip(self.said, there, strict=True)]
+            [self._doubt(model, rows, label, there) for rows, there in zip(self.said, known, strict=True)]
         )
-        return divide_by_rank(doubt, label, there, rates, num_classes=len(rates), seed=self.seed, step=step)
+        kept = divide_by_rank(
+            doubt, label, known & ~apart, rates, num_classes=len(rates), seed=self.seed, step=step
+        )
+        # processors that round differently may divide equals differently
+        return as_in_first(kept, self.rate)[0]
 
     def _rows_of(
         self, ids: Int64[Tensor, " d"], label: Int[Tensor, " n"]
@@ -143,11 +146,3 @@ class LabelJudge(nn.Module):
             right = model.p_right(rows[part].cpu().numpy(), label[part].cpu().numpy())
             doubt[part] = -torch.from_numpy(right).clamp(min=torch.finfo(torch.float64).tiny).log().to(doubt)
         return doubt
-
-
-def _memorization(learned: Float[Tensor, " l"], held_out: Float[Tensor, "2 d"]) -> Float[Tensor, ""]:
-    """What :class:`LabelJudge` says, of losses of both networks; two standard errors, for few labels are wrong by chance."""
-    of_each = held_out.double().mean(0)
-    mean, error = of_each.mean(), of_each.std() / len(of_each) ** 0.5
-    certain: Tensor = mean - 2 * error
-    return (certain - learned.double().mean()) / mean
