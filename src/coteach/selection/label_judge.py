@@ -28,9 +28,8 @@ from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
 _AT_ONCE = 1 << 14  # labels that are judged together
-_BY_HEART = (
-    0.1  # memorization from which labels are refused (docs/decisions/0016-refuse-once-learned-by-heart.md)
-)
+# memorization from which labels are refused (docs/decisions/0016-refuse-once-learned-by-heart.md)
+_BY_HEART = 0.1
 _ENOUGH = 200  # labels held out of each class: more tell little more, and are missing where networks learn
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
