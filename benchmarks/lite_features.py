@@ -40,8 +40,10 @@ def lite_features(images: np.ndarray, cache_dir: Path | None = None) -> np.ndarr
     cache = default_cache_dir() if cache_dir is None else cache_dir
     file = cache / "efficientnet-lite0" / f"features-{hashlib.sha256(images.tobytes()).hexdigest()[:16]}.npy"
     if not file.is_file():
+        features = _computed(images)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as part, part.open("wb") as stream:
-            np.save(stream, _computed(images))
+            np.save(stream, features)
     found: np.ndarray = np.load(file)
     return found.astype(np.float32)[:, :, None, None]
 
