@@ -245,6 +245,7 @@ def test_nothing_is_refused_before_labels_are_learned_by_heart():
     judge = method.believed.judge
     assert right > 0.95
     assert judge.memorization < 0.1
+    assert judge.memorization != 0  # was looked at
     assert torch.equal(method.believed.kept, (~judge.held_out()).expand(2, 1200))
 
 

@@ -41,7 +41,7 @@ class DetectionTeacherConfig:
         burn_in: steps at first without unlabelled images, in which the teacher is a copy of the student.
         ramp_steps: steps after that over which the weight rises from 0.
         ema_decay: of the teacher, in [0, 1).
-        ema_ramp: the teacher forgets faster at first: its decay after ``t`` steps is at most ``1 − 1/(t + 1)``.
+        ema_ramp: the teacher forgets faster at first: its decay after ``t`` steps is at most ``1 − 1/(t + 1)`` (Tarvainen & Valpola 2017).
         score_initial: least score of a box to be looked at, in [0, 1].
         thresholds: least score of a box whose class is trusted: for all classes, or one a class, label 1 first.
         box_frame: how a box that is rotated is framed anew: ``ellipse`` suits round things.

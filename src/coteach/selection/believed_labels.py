@@ -38,7 +38,6 @@ class BelievedLabels(nn.Module):
         noted: ``(2, N)`` float32, the last loss of each image by network a, by b; NaN if never seen.
         labels: ``(N,)`` int64, the class as labelled; -1 if never seen or without a label.
         kept: ``(2, N)`` bool, the labels that are believed by the losses of a, of b.
-        looked: 0-d int64, the last epoch that began.
         divided: 0-d int64, the last epoch before which labels were divided; -1 if none.
         judge: estimates the noise; None unless ``forget_end`` is ``auto``.
     """
@@ -47,7 +46,6 @@ class BelievedLabels(nn.Module):
     noted: Tensor
     labels: Tensor
     kept: Tensor
-    looked: Tensor
     divided: Tensor
 
     def __init__(
@@ -71,7 +69,6 @@ class BelievedLabels(nn.Module):
         self.register_buffer("noted", torch.full((2, num_items), torch.nan))
         self.register_buffer("labels", torch.full((num_items,), -1))
         self.register_buffer("kept", torch.ones(2, num_items, dtype=torch.bool))
-        self.register_buffer("looked", torch.tensor(-1))
         self.register_buffer("divided", torch.tensor(-1))
         self.judge = None
         if forget_end == "auto":
@@ -79,10 +76,9 @@ class BelievedLabels(nn.Module):
             self.kept[:] = ~self.judge.held_out()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Divide the labels by what was noted, if it is time to; an interrupted epoch that goes on begins no second time."""
-        if epoch <= int(self.looked):
+        """Divide the labels by what was noted, if it is time to and was not done before the run was interrupted."""
+        if int(self.divided) == epoch:
             return
-        self.looked.fill_(epoch)
         known = (self.labels >= 0) & ~self.noted.isnan()
         if self._is_due(epoch, known):
             self.kept[:] = self._divide(self.labels.clamp(min=0), known, epoch)

@@ -28,8 +28,7 @@ from coteach.selection.ties import tie_order
 from coteach.selection.whole_batch import as_in_first
 
 _AT_ONCE = 1 << 14  # labels that are judged together
-# memorization from which labels are refused (docs/decisions/0016-refuse-once-learned-by-heart.md)
-_BY_HEART = 0.1
+_BY_HEART = 0.1  # memorization from which labels are refused
 _ENOUGH = 200  # labels held out of each class: more tell little more, and are missing where networks learn
 _LARGEST = 1 << 28  # probabilities that are kept (1 GiB), on the device and in each checkpoint
 
@@ -76,11 +75,16 @@ class LabelJudge(nn.Module):
         return held_out(torch.arange(images, device=self.said.device), self.seed, share)
 
     def by_heart(self, losses: Float[Tensor, "2 n"], known: Bool[Tensor, "2 n"]) -> bool:
-        """Whether labels are learned by heart; to be asked while all that are not held out are learned.
+        """Whether labels are learned by heart; ``memorization`` then says how far. Asked by all processes at once.
+
+        Our own (docs/decisions/0016-refuse-once-learned-by-heart.md). It means something while all labels that are not held out are learned.
 
         Args:
-            losses: of the labels, NaN where they are not known.
+            losses: of the labels, >= 0; NaN where they are not known.
             known: which have a label and were seen by this network.
+
+        Returns:
+            False, with a warning, if fewer than 20 labels are held out.
         """
         apart = self.held_out()
         of_each = losses[:, apart & known.all(0)].double().mean(0)
@@ -95,7 +99,7 @@ class LabelJudge(nn.Module):
     def divide(
         self, label: Int[Tensor, " n"], known: Bool[Tensor, "2 n"], *, step: int
     ) -> Bool[Tensor, "2 n"]:
-        """The labels that each network believes; never one that is held out.
+        """The labels that each network believes; never one that is held out. To be asked once labels are learned by heart.
 
         Args:
             label: the class of each image, 0 to ``C - 1``, also of one without a label.
@@ -104,8 +108,6 @@ class LabelJudge(nn.Module):
         """
         apart = self.held_out()
         measured = self._drawn((known.all(0) & apart).nonzero()[:, 0], step)
-        if not enough(len(measured)):
-            return known & ~apart
         learned = self._drawn((known.all(0) & ~apart).nonzero()[:, 0], step)
         model = noise_model(*self._rows_of(measured, label), copies=2, beside=self._rows_of(learned, label))
         if self.rate == 0:  # once: later ones are of the same labels, and of networks that know more
