@@ -51,6 +51,37 @@ def test_sure_networks_leave_nothing_to_estimate():
     assert set(found.ranked()[:15]) == set(np.flatnonzero(labels != truth))
 
 
+def objective(probs, labels, found, sharpness, weight):
+    """Mean log-likelihood less weighted entropy of q, by the formulas of the module."""
+    scores = sharpness * np.log(probs + 1e-6) + found.bias
+    q = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    entropy = -(q * np.log(q)).sum(1)
+    return np.log((q * found.transition[:, labels].T).sum(1)).mean() - weight * entropy.mean()
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.03, 0.1])
+def test_the_sharpness_is_where_likelihood_less_entropy_is_greatest(weight):
+    probs, _, labels = simulated(3, PAIRS, size=2000)
+    found = label_quality(probs, labels, entropy_weight=weight, tolerance=1e-12, max_iterations=2000)
+    best = objective(probs, labels, found, found.sharpness, weight)
+    assert found.log_likelihood[-1] == pytest.approx(best, abs=1e-9)
+    assert (np.diff(found.log_likelihood)[:-1] > 0).all()  # the last one ends it
+    for factor in (0.97, 0.99, 1.01, 1.03):
+        assert objective(probs, labels, found, factor * found.sharpness, weight) < best
+
+
+def test_the_clearer_images_are_assumed_to_be_the_more_labels_are_wrong():
+    """One who has learned wrong labels says how often each is given; that is no noise, or much, as one assumes."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 8, 4000)
+    probs = rng.beta(2, 2.5, (4000, 1)) * rng.dirichlet(np.full(8, 3.0), 4000)
+    probs[np.arange(4000), truth] += 1 - probs.sum(1)
+    labels = (probs.cumsum(1) < rng.random((4000, 1))).sum(1).clip(max=7)
+    rates = [label_quality(probs, labels, entropy_weight=weight).noise_rate for weight in (0, 0.05, 0.2)]
+    assert rates[0] < rates[1] < rates[2] < (labels != truth).mean()
+    assert rates[2] > 2 * rates[0]
+
+
 @pytest.mark.parametrize("blunt", [0.5, 1.0])
 def test_a_known_transition_is_found(blunt):
     probs, truth, labels = simulated(1, PAIRS, size=20000, spread=4, blunt=blunt)

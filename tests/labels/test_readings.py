@@ -6,7 +6,7 @@ import pytest
 from coteach import audit
 from coteach.errors import InputError
 from coteach.labels.quality import label_quality
-from coteach.labels.readings import alike_for, judge_labels, probs_by_loss
+from coteach.labels.readings import judge_labels, probs_by_loss
 
 
 def test_the_label_has_the_geometric_mean_and_the_others_share_the_rest():
@@ -54,7 +54,7 @@ def average_precision(scores, wrong):
 
 def test_wrong_labels_that_were_learned_by_heart_are_found_by_the_loss():
     probs, loss, labels, wrong = learned_by_heart(30)
-    alone = label_quality(probs, labels)
+    alone = judge_labels([probs], labels)
     both = judge_labels([probs, probs_by_loss(probs, labels, loss)], labels)
     missed = [1 - average_precision(one.p_wrong, wrong) for one in (alone, both)]
     assert missed[1] < 0.6 * missed[0] < 0.01
@@ -64,7 +64,7 @@ def test_wrong_labels_that_were_learned_by_heart_are_found_by_the_loss():
 def test_readings_are_heard_alike():
     first, _, labels, _ = learned_by_heart(2, count=300)
     second, *_ = learned_by_heart(3, count=300)
-    one, two = label_quality(first, labels), label_quality(second, labels)
+    one, two = judge_labels([first], labels), judge_labels([second], labels)
     both = judge_labels([first, second], labels)
     np.testing.assert_allclose(both.p_wrong, (one.p_wrong + two.p_wrong) / 2)
     mean = (one.posterior.astype(np.float64) + two.posterior) / 2
@@ -95,16 +95,6 @@ def test_an_item_that_one_reading_does_not_know_is_unknown():
     assert found.suggested[7] == -1
     assert 7 not in found.ranked()
     assert np.isfinite(np.delete(found.p_wrong, 7)).all()
-
-
-def test_what_speaks_for_noise_that_is_the_same_everywhere():
-    """The largest of scaled rows are 0.25 and 0.45, in the mean 0.35: 0.15 of 2 items of 4 classes."""
-    probs = np.array([[0.25] * 4, [0.9, 0.5, 0.4, 0.2], [1, 0, 0, 0], [np.nan] * 4, [0] * 4])
-    labels = np.array([0, 1, -1, 2, 3])
-    assert alike_for(probs, labels) == pytest.approx(0.15 * 2 / 4)
-    labels[2] = 0  # (0.25 + 0.45 + 1) / 3 is above one half
-    assert alike_for(probs, labels) == 0
-    assert alike_for(probs[3:], labels[3:]) == 0
 
 
 def learned_little(seed):

@@ -66,7 +66,8 @@ class LabelQuality(JudgedLabels):
     Args:
         sharpness: ``β``.
         bias: ``(C,)`` ``b``; mean 0.
-        log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats.
+        log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats; with an
+            ``entropy_weight`` less what the entropy costs.
     """
 
     sharpness: float
@@ -94,6 +95,7 @@ def label_quality(
     *,
     sharpen: bool = True,
     alike: float = 0.0,
+    entropy_weight: float = 0.0,
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> LabelQuality:
@@ -106,6 +108,9 @@ def label_quality(
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
         alike: items of each class that speak for noise that is the same everywhere, >= 0: few labels tell little of
             which class is mistaken for which, and what the networks confuse would pass for it.
+        entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), >= 0: unsure networks
+            may have learned wrong labels, or be unsure of right ones, and more weight takes more of it for noise
+            (entropy as a regulariser: Grandvalet & Bengio 2004).
         max_iterations: of expectation-maximisation, at least 1.
         tolerance: the end is reached when an iteration gains less than this many nats an item.
 
@@ -128,7 +133,13 @@ def label_quality(
     log_probs = believed(rows)
     given = labels[known].astype(np.int64)
     model, posterior, gains = fit_model(
-        log_probs, given, max_iterations, tolerance, sharpen=sharpen, alike=alike
+        log_probs,
+        given,
+        max_iterations,
+        tolerance,
+        sharpen=sharpen,
+        alike=alike,
+        entropy_weight=entropy_weight,
     )
     own = posterior[np.arange(len(given)), given]
     p_wrong, suggested = np.full(len(labels), np.nan), np.full(len(labels), -1)

@@ -46,6 +46,7 @@ def fit_model(
     *,
     sharpen: bool,
     alike: float = 0.0,
+    entropy_weight: float = 0.0,
 ) -> tuple[LabelModel, Float64[np.ndarray, "n c"], list[float]]:
     """Expectation-maximisation, from the networks' own choice as the true class.
 
@@ -56,25 +57,31 @@ def fit_model(
         tolerance: the end is reached when an iteration gains less than this many nats an item.
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0.
         alike: see :func:`transition_of`.
+        entropy_weight: nats of log-likelihood that a nat of the entropy of q(y | x) costs; only ``β`` is chosen by it.
 
     Returns:
-        The model; p(true class | probabilities, given label); and the mean log-likelihood after each iteration, nats.
+        The model; p(true class | probabilities, given label); and after each iteration the mean log-likelihood less what
+        entropy costs, nats.
     """
     classes = log_probs.shape[1]
     posterior = np.eye(classes)[log_probs.argmax(1)]
     model = LabelModel(transition_of(posterior, given, alike), 1.0, np.zeros(classes))
     gains: list[float] = []
     for _ in range(max_iterations):
-        joint = log_joint(log_probs, given, model)
+        log_prior = _log_prior(log_probs, model)
+        joint = log_prior + np.log(model.transition[:, given].T)
         evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
         posterior = np.exp(joint - evidence)
-        gains.append(float(evidence.mean()))
+        prior = np.exp(log_prior)
+        gains.append(float(evidence.mean() + entropy_weight * (prior * log_prior).sum(1).mean()))
         if len(gains) > 1 and gains[-1] - gains[-2] < tolerance:
             break
+        transition, sharpness, bias = transition_of(posterior, given, alike), model.sharpness, model.bias
         if sharpen:
-            model = _maximise(log_probs, given, posterior, model, alike)
-        else:
-            model = LabelModel(transition_of(posterior, given, alike), model.sharpness, model.bias)
+            wanted = posterior + entropy_weight * _clearer(prior, log_prior)
+            sharpness = _sharpness(log_probs, wanted, prior, sharpness)
+            bias = _bias(sharpness * log_probs, posterior, bias)
+        model = LabelModel(transition, sharpness, bias)
     return model, posterior, gains
 
 
@@ -82,29 +89,45 @@ def log_joint(
     log_probs: Float64[np.ndarray, "n c"], given: Int[np.ndarray, " n"], model: LabelModel
 ) -> Float64[np.ndarray, "n c"]:
     """Log of q(y | x) T[y, g]."""
+    return np.asarray(_log_prior(log_probs, model) + np.log(model.transition[:, given].T))
+
+
+def _log_prior(log_probs: Float64[np.ndarray, "n c"], model: LabelModel) -> Float64[np.ndarray, "n c"]:
+    """Log of q(y | x)."""
     scores = model.sharpness * log_probs + model.bias
-    prior = scores - logsumexp(scores, axis=1, keepdims=True)
-    return np.asarray(prior + np.log(model.transition[:, given].T))
+    return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
 
 
-def _maximise(
+def _clearer(
+    prior: Float64[np.ndarray, "n c"], log_prior: Float64[np.ndarray, "n c"]
+) -> Float64[np.ndarray, "n c"]:
+    """By how much less entropy each score of q makes; rows sum to 0."""
+    return np.asarray(prior * (log_prior - (prior * log_prior).sum(1, keepdims=True)))
+
+
+def _sharpness(
     log_probs: Float64[np.ndarray, "n c"],
-    given: Int64[np.ndarray, " n"],
-    posterior: Float64[np.ndarray, "n c"],
-    model: LabelModel,
-    alike: float,
-) -> LabelModel:
-    """T in closed form; a Newton step for β, then one of scaling for b: each gains, as EM needs."""
-    prior = softmax(model.sharpness * log_probs + model.bias, axis=1)
-    mean = (prior * log_probs).sum(1)
-    slope = float(((posterior - prior) * log_probs).sum())
-    curvature = float(((prior * log_probs**2).sum(1) - mean**2).sum())
+    wanted: Float64[np.ndarray, "n c"],
+    prior: Float64[np.ndarray, "n c"],
+    before: float,
+) -> float:
+    """A Newton step of β towards the rows that are wanted of q."""
+    slope = float(((wanted - prior) * log_probs).sum())
+    curvature = float(((prior * log_probs**2).sum(1) - (prior * log_probs).sum(1) ** 2).sum())
     # of classes that are equally probable everywhere, sharpness says nothing
     step = slope / curvature if curvature > _TINY else 0.0
-    sharpness = float(np.clip(model.sharpness + step, _BLUNTEST, _SHARPEST))
-    prior = softmax(sharpness * log_probs + model.bias, axis=1)
-    bias = model.bias + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
-    return LabelModel(transition_of(posterior, given, alike), sharpness, bias - bias.mean())
+    return float(np.clip(before + step, _BLUNTEST, _SHARPEST))
+
+
+def _bias(
+    scores: Float64[np.ndarray, "n c"],
+    posterior: Float64[np.ndarray, "n c"],
+    before: Float64[np.ndarray, " c"],
+) -> Float64[np.ndarray, " c"]:
+    """One step of scaling, by which each class gets as much of q as it has of the posterior."""
+    prior = softmax(scores + before, axis=1)
+    bias = before + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
+    return np.asarray(bias - bias.mean())
 
 
 def joint_counts(

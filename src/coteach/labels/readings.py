@@ -5,9 +5,7 @@ label is wrong; what they say together is the mean of their posteriors. Readings
 epochs is too kind to labels that the networks learned by heart, :func:`probs_by_loss` too hard on those of
 networks that have learned little.
 
-Networks that are unsure of most items cannot tell what they confuse themselves from what the labels confuse: given a free
-choice of which class is mistaken for which, the model explains the one by the other. So the less sure a reading is, the
-more speaks for noise that is the same everywhere (:func:`alike_for`).
+What is assumed of the noise behind each reading: :mod:`coteach.labels.assumed_noise`.
 
 Shape legend: ``N`` items, ``C`` classes.
 """
@@ -19,10 +17,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
+from coteach.labels.assumed_noise import assumed_for
 from coteach.labels.quality import JudgedLabels, label_quality
 from coteach.labels.quality_em import joint_counts, transition_of
-
-_SURE = 0.5  # mean largest probability from which a reading is taken at its word
 
 
 def probs_by_loss(
@@ -58,30 +55,6 @@ def probs_by_loss(
     return found
 
 
-def alike_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> float:
-    """How many items of each class are to speak for noise that is the same everywhere, see :func:`label_quality`.
-
-    As many as the items of a class of average size, times what the mean largest probability lacks of one half: 0.3 times
-    where it is 0.2, none where networks are sure of most items, so never of two classes.
-
-    Args:
-        probs: ``(N, C)`` class probabilities; rows are scaled to sum 1.
-        labels: ``(N,)`` given classes; items with a negative one are left out.
-
-    Example:
-        >>> alike_for(np.array([[0.3, 0.3, 0.2, 0.2]] * 40), np.arange(40) % 4)
-        2.0
-    """
-    if len(probs) != len(labels) or probs.shape[1] < 2:
-        return 0.0  # label_quality refuses them
-    total = probs.sum(1, dtype=np.float64)
-    known = (labels >= 0) & (total > 0)  # NaN is not
-    if not known.any():
-        return 0.0
-    sure = float((probs[known].max(1) / total[known]).mean())
-    return max(0.0, _SURE - sure) * int(np.count_nonzero(known)) / int(probs.shape[1])
-
-
 def judge_labels(readings: Sequence[Float[np.ndarray, "n c"]], labels: Int[np.ndarray, " n"]) -> JudgedLabels:
     """What the readings say of the labels together.
 
@@ -92,7 +65,7 @@ def judge_labels(readings: Sequence[Float[np.ndarray, "n c"]], labels: Int[np.nd
     Raises:
         InputError: see :func:`coteach.labels.quality.label_quality`.
     """
-    found = [label_quality(probs, labels, alike=alike_for(probs, labels)) for probs in readings]
+    found = [label_quality(probs, labels, **assumed_for(probs, labels)._asdict()) for probs in readings]
     posterior = np.stack([one.posterior for one in found]).mean(0, dtype=np.float64)
     known = np.isfinite(posterior).all(1)
     given = labels[known].astype(np.int64)

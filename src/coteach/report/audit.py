@@ -17,7 +17,10 @@ from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
 from coteach.tables import write_table
 
-COLUMNS = ("id", "path", "given", "suggested", "p_wrong", "loss", "margin", "forgetting", "agreement")
+COLUMNS = (
+    *("id", "path", "given", "suggested", "alternative"),
+    *("p_wrong", "loss", "margin", "forgetting", "agreement"),
+)
 _DIGITS = 6
 _FEW = 0.6  # of the labels: networks that agree with fewer have learned little, or very many labels are wrong
 
@@ -66,6 +69,19 @@ class LabelAudit:
         return self.quality.suggested
 
     @property
+    def alternative(self) -> Int64[np.ndarray, " n"]:
+        """``(N,)`` the most probable class but the given one, ties to the lowest; -1 where ``p_wrong`` is NaN.
+
+        What the item probably is if its label is wrong: ``suggested``, where that is not the label itself.
+        """
+        found = self.suggested.copy()
+        same = np.flatnonzero((found >= 0) & (found == self.given))
+        others = self.quality.posterior[same]
+        others[np.arange(len(same)), self.given[same]] = -1
+        found[same] = others.argmax(1)
+        return found
+
+    @property
     def noise_rate(self) -> float:
         """Estimated share of the labels that are wrong."""
         return self.quality.noise_rate
@@ -81,13 +97,14 @@ class LabelAudit:
             names: one a class.
             paths: id -> file, of items that are one.
         """
-        numbers = [self.p_wrong, self.loss, self.margin, self.forgetting, self.agreement]
-        return [
-            {"id": str(i), "path": (paths or {}).get(i, ""), "given": names[self.given[i]]}
-            | {"suggested": names[self.suggested[i]]}
-            | {name: _text(values[i]) for name, values in zip(COLUMNS[4:], numbers, strict=True)}
-            for i in self.ranked().tolist()
-        ]
+        classes = (self.given, self.suggested, self.alternative)
+        numbers = (self.p_wrong, self.loss, self.margin, self.forgetting, self.agreement)
+        rows = []
+        for i in self.ranked().tolist():
+            words = (str(i), (paths or {}).get(i, ""), *(names[of_items[i]] for of_items in classes))
+            texts = (_text(of_items[i]) for of_items in numbers)
+            rows.append(dict(zip(COLUMNS, (*words, *texts), strict=True)))
+        return rows
 
     def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
         """Write the table as CSV, whole or not at all; see :meth:`rows`."""

@@ -87,6 +87,7 @@ def render_audit(page: AuditPage) -> str:
         .render(
             page=page,
             audit=page.audit,
+            alternative=page.audit.alternative,
             confusions=confusions(quality.joint, page.names)[:_MOST_PAIRS],
             matrix=quality.joint if len(page.names) <= _MOST_CLASSES else None,
             transition=quality.transition,

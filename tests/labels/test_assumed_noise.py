@@ -1,0 +1,98 @@
+"""What is assumed of noise that the labels do not tell of."""
+
+import numpy as np
+import pytest
+
+from coteach.labels.assumed_noise import assumed_for
+from coteach.labels.quality import label_quality
+from coteach.labels.readings import judge_labels
+
+SAME = 0.25 * np.ones((4, 4)) / 3 + (0.75 - 0.25 / 3) * np.eye(4)
+PAIRS = 0.7 * np.eye(4) + 0.3 * np.roll(np.eye(4), 1, axis=1)
+
+
+def taken_for_the_next(transition, *, count=4000, seed=0, classes=4, sure=4.0):
+    """Probabilities by networks that half take a class for the next one, labels by a known transition, the truth."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(count) % classes
+    scores = sure * np.eye(classes)[truth] + rng.normal(0, 1, (count, classes))
+    scores[np.arange(count), (truth + 1) % classes] += rng.uniform(0, sure, count)
+    probs = np.exp(scores)
+    labels = (transition[truth].cumsum(1) < rng.random((count, 1))).sum(1).clip(max=classes - 1)
+    return probs / probs.sum(1, keepdims=True), labels.astype(np.int64), truth
+
+
+def test_noise_that_is_the_same_everywhere_is_taken_for_it_as_far_as_can_be():
+    probs, labels, _ = taken_for_the_next(SAME)
+    assert assumed_for(probs, labels) == (4000 / 4, 0.03)
+
+
+def test_noise_of_which_the_labels_speak_is_left_to_them():
+    probs, labels, _ = taken_for_the_next(PAIRS)
+    assert assumed_for(probs, labels) == (0, 0)
+
+
+def test_unsure_networks_are_not_asked_which_class_is_mistaken():
+    """The largest probabilities are 0.35 in the mean: 0.15 of the items of a class, though the labels speak of pairs."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(4000) % 4
+    largest = np.where(rng.random(4000) < 0.5, 0.3, 0.4)
+    largest[:4000:2], largest[1:4000:2] = 0.3, 0.4
+    probs = np.repeat((1 - largest)[:, None] / 3, 4, axis=1)
+    probs[np.arange(4000), truth] = largest
+    labels = (truth + (rng.random(4000) < 0.4)) % 4
+    found = assumed_for(7 * probs, labels)  # rows are scaled
+    assert found.alike == pytest.approx(0.15 * 4000 / 4)
+    assert found.entropy_weight == 0
+
+
+def test_items_that_say_nothing_do_not_count():
+    probs, labels, _ = taken_for_the_next(SAME, count=2000)
+    more = np.concatenate([probs, np.full((3, 4), np.nan), np.zeros((5, 4)), probs[:7]])
+    none = np.concatenate([labels, np.zeros(8, int), np.full(7, -1)])
+    assert assumed_for(more, none) == assumed_for(probs, labels) == (2000 / 4, 0.03)
+    assert assumed_for(probs[:3], np.full(3, -1)) == (0, 0)
+
+
+def test_two_classes_are_left_to_their_labels():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.ones(2), 500)
+    assert assumed_for(probs, probs.argmax(1)) == (0, 0)
+
+
+def test_it_costs_little_and_more_would_cost_much():
+    """Half the noise speaks of pairs: some of what is possible is assumed, by the rule as it is written."""
+    some = 0
+    for weight in np.linspace(0.02, 0.4, 6):
+        probs, labels, _ = taken_for_the_next((1 - weight) * SAME + weight * PAIRS, count=6000)
+        share = assumed_for(probs, labels).alike * 4 / 6000
+        free = label_quality(probs, labels, tolerance=1e-5)
+        for tried in (0.1, 0.3, 1.0):
+            one = label_quality(probs, labels, alike=tried * 1500, tolerance=1e-5)
+            by_chance = (4 * 3 - 1) / 2 * (tried / (1 + tried)) ** 2 / 6000
+            allowed = 0.02 * free.noise_rate + by_chance
+            assert (share >= tried) == (free.log_likelihood[-1] - one.log_likelihood[-1] <= allowed)
+        some += 0 < share < 1
+    assert some  # else this tells only of ends
+
+
+def test_many_items_are_judged_by_some_of_them():
+    """Of 30 000 that come class after class, again and again: every fifth would be of one class."""
+    classes = 5
+    even = 0.8 * np.eye(classes) + 0.2 * (np.ones((classes, classes)) - np.eye(classes)) / 4
+    probs, labels, _ = taken_for_the_next(even, count=30000, classes=classes)
+    assert assumed_for(probs, labels) == (30000 / classes, 0.03)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_networks_confuse_is_not_taken_for_noise(seed):
+    """Half of the images look like the next class, no label is mistaken for it more than for others."""
+    probs, labels, truth = taken_for_the_next(SAME, seed=seed, count=2000, sure=2.0)
+    free, judged = label_quality(probs, labels), judge_labels([probs], labels)
+    wrong = labels != truth
+
+    def average_precision(p_wrong):
+        hits = wrong[np.argsort(-p_wrong, kind="stable")]
+        return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean()
+
+    assert average_precision(judged.p_wrong) > average_precision(free.p_wrong) + 0.01
