@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from coteach.labels import assumed_noise
 from coteach.labels.assumed_noise import assumed_for
 from coteach.labels.quality import label_quality
 from coteach.labels.readings import judge_labels
@@ -36,8 +37,7 @@ def test_unsure_networks_are_not_asked_which_class_is_mistaken():
     """The largest probabilities are 0.35 in the mean: 0.15 of the items of a class, though the labels speak of pairs."""
     rng = np.random.default_rng(0)
     truth = np.arange(4000) % 4
-    largest = np.where(rng.random(4000) < 0.5, 0.3, 0.4)
-    largest[:4000:2], largest[1:4000:2] = 0.3, 0.4
+    largest = np.where(np.arange(4000) % 2, 0.4, 0.3)
     probs = np.repeat((1 - largest)[:, None] / 3, 4, axis=1)
     probs[np.arange(4000), truth] = largest
     labels = (truth + (rng.random(4000) < 0.4)) % 4
@@ -48,7 +48,9 @@ def test_unsure_networks_are_not_asked_which_class_is_mistaken():
 
 def test_items_that_say_nothing_do_not_count():
     probs, labels, _ = taken_for_the_next(SAME, count=2000)
-    more = np.concatenate([probs, np.full((3, 4), np.nan), np.zeros((5, 4)), probs[:7]])
+    more = np.concatenate(
+        [probs, np.full((3, 4), np.nan), np.zeros((4, 4)), np.full((1, 4), np.inf), probs[:7]]
+    )
     none = np.concatenate([labels, np.zeros(8, int), np.full(7, -1)])
     assert assumed_for(more, none) == assumed_for(probs, labels) == (2000 / 4, 0.03)
     assert assumed_for(probs[:3], np.full(3, -1)) == (0, 0)
@@ -60,20 +62,70 @@ def test_two_classes_are_left_to_their_labels():
     assert assumed_for(probs, probs.argmax(1)) == (0, 0)
 
 
-def test_it_costs_little_and_more_would_cost_much():
-    """Half the noise speaks of pairs: some of what is possible is assumed, by the rule as it is written."""
-    some = 0
-    for weight in np.linspace(0.02, 0.4, 6):
-        probs, labels, _ = taken_for_the_next((1 - weight) * SAME + weight * PAIRS, count=6000)
-        share = assumed_for(probs, labels).alike * 4 / 6000
-        free = label_quality(probs, labels, tolerance=1e-5)
-        for tried in (0.1, 0.3, 1.0):
-            one = label_quality(probs, labels, alike=tried * 1500, tolerance=1e-5)
-            by_chance = (4 * 3 - 1) / 2 * (tried / (1 + tried)) ** 2 / 6000
-            allowed = 0.02 * free.noise_rate + by_chance
-            assert (share >= tried) == (free.log_likelihood[-1] - one.log_likelihood[-1] <= allowed)
-        some += 0 < share < 1
-    assert some  # else this tells only of ends
+def allowed_shares(probs, labels):
+    """Which of the shares cost little, each for itself: the rule as it is written."""
+    count, classes = probs.shape
+    free = label_quality(probs, labels, tolerance=1e-5)
+    allowed = []
+    for share in (0.1, 0.3, 1.0):
+        one = label_quality(probs, labels, alike=share * count / classes, tolerance=1e-5)
+        shrunk = share / (
+            1 + share
+        )  # a nat for two free numbers, of which one is kept, in all items together
+        by_chance = (classes * (classes - 1) - 1) / 2 * shrunk**2 / count
+        allowed.append(free.log_likelihood[-1] - one.log_likelihood[-1] <= 0.02 * free.noise_rate + by_chance)
+    return allowed
+
+
+@pytest.mark.parametrize(("count", "classes"), [(6000, 4), (300, 6)])
+def test_it_costs_little_and_more_would_cost_much(count, classes):
+    """Noise that speaks more and more of pairs, from not at all to nothing else."""
+    found = set()
+    same = 0.25 * np.ones((classes, classes)) / (classes - 1)
+    same[np.diag_indices(classes)] = 0.75
+    pairs = 0.7 * np.eye(classes) + 0.3 * np.roll(np.eye(classes), 1, axis=1)
+    for weight in np.linspace(0, 1, 11):
+        transition = (1 - weight) * same + weight * pairs
+        probs, labels, _ = taken_for_the_next(transition, count=count, classes=classes)
+        share = assumed_for(probs, labels).alike * classes / count
+        allowed = [*allowed_shares(probs, labels), False]
+        assert share == pytest.approx((0, 0.1, 0.3, 1.0)[allowed.index(False)])
+        found.add(round(share, 1))
+    assert len(found) >= 2
+
+
+def test_of_very_few_items_a_class_little_is_asked_first():
+    """Pairs among 40 classes of 7 or 8 items: chance would allow any number but the smallest, of which the labels tell most."""
+    pairs = 0.6 * np.eye(40) + 0.4 * np.roll(np.eye(40), 1, axis=1)
+    probs, labels, _ = taken_for_the_next(pairs, count=300, classes=40, sure=8.0)
+    assert allowed_shares(probs, labels) == [False, True, True]
+    assert assumed_for(probs, labels) == (0, 0)
+
+
+def test_nothing_is_computed_of_what_cannot_speak(monkeypatch):
+    """Two items of each of 400 classes."""
+    monkeypatch.setattr(assumed_noise, "label_quality", None)
+    probs = np.eye(400)[np.arange(800) % 400] + 0.01
+    assert assumed_for(probs, np.arange(800) % 400) == (2, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("items", "classes", "looked_at"),
+    [
+        (50, 10, 50),
+        (20000, 10, 20000),
+        (20001, 10, 20000),  # 2000 times the classes
+        (50000, 100, 20971),  # 2 ** 21 numbers
+        (50000, 144, 14563),
+        (50000, 145, 0),  # 14463 are less than 100 of each class
+        (2000, 1000, 2000),
+    ],
+)
+def test_how_many_are_looked_at(items, classes, looked_at):
+    known = np.arange(items) * 2
+    some = assumed_noise._some(known, classes)
+    assert len(some) == len(np.unique(some)) == looked_at
+    assert np.isin(some, known).all()
 
 
 def test_many_items_are_judged_by_some_of_them():

@@ -72,18 +72,20 @@ def test_an_item_that_no_network_saw_has_no_figures():
 
 
 def test_the_alternative_is_the_most_probable_other_class():
-    """By hand: of the labels 0, 1 and 2 the second is more probably a 0; the first is no 0 if it is a 1."""
-    posterior = np.array([[0.6, 0.1, 0.3], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [np.nan] * 3], np.float32)
-    nothing = np.full(4, np.nan)
+    """By hand: of the labels 0, 1, 2 and 0 the second is more probably a 0; of the last no other class is probable at all."""
+    posterior = np.array(
+        [[0.6, 0.1, 0.3], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [1, 0, 0], [np.nan] * 3], np.float32
+    )
+    nothing = np.full(5, np.nan)
     quality = JudgedLabels(
-        p_wrong=np.array([0.4, 0.8, 0.2, np.nan]),
-        suggested=np.array([0, 0, 2, -1]),
+        p_wrong=np.array([0.4, 0.8, 0.2, 0, np.nan]),
+        suggested=np.array([0, 0, 2, 0, -1]),
         posterior=posterior,
         transition=np.eye(3),
         joint=np.eye(3),
     )
-    found = LabelAudit(np.array([0, 1, 2, -1]), quality, nothing, nothing, nothing, nothing, 1.0)
-    assert found.alternative.tolist() == [2, 0, 0, -1]
+    found = LabelAudit(np.array([0, 1, 2, 0, -1]), quality, nothing, nothing, nothing, nothing, 1.0)
+    assert found.alternative.tolist() == [2, 0, 0, 1, -1]
     assert posterior[0].tolist() == np.float32([0.6, 0.1, 0.3]).tolist()  # nothing of it was changed
 
 

@@ -108,11 +108,11 @@ def label_quality(
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
         alike: items of each class that speak for noise that is the same everywhere, >= 0: few labels tell little of
             which class is mistaken for which, and what the networks confuse would pass for it.
-        entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), >= 0: unsure networks
+        entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), such as 0.03: unsure networks
             may have learned wrong labels, or be unsure of right ones, and more weight takes more of it for noise
             (entropy as a regulariser: Grandvalet & Bengio 2004).
         max_iterations: of expectation-maximisation, at least 1.
-        tolerance: the end is reached when an iteration gains less than this many nats an item.
+        tolerance: the end is reached when an iteration changes less than this many nats an item.
 
     Returns:
         The estimate. The order of the items changes it by rounding only.

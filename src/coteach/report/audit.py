@@ -72,7 +72,8 @@ class LabelAudit:
     def alternative(self) -> Int64[np.ndarray, " n"]:
         """``(N,)`` the most probable class but the given one, ties to the lowest; -1 where ``p_wrong`` is NaN.
 
-        What the item probably is if its label is wrong: ``suggested``, where that is not the label itself.
+        What the item probably is if its label is wrong: ``suggested``, where that is not the label itself. Found anew
+        each time: keep it, to loop over items.
         """
         found = self.suggested.copy()
         same = np.flatnonzero((found >= 0) & (found == self.given))
