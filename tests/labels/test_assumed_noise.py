@@ -113,8 +113,8 @@ def test_nothing_is_computed_of_what_cannot_speak(monkeypatch):
     ("items", "classes", "looked_at"),
     [
         (50, 10, 50),
-        (20000, 10, 20000),
-        (20001, 10, 20000),  # 2000 times the classes
+        (50000, 10, 50000),
+        (50001, 10, 50000),  # 5000 times the classes
         (50000, 100, 20971),  # 2 ** 21 numbers
         (50000, 144, 14563),
         (50000, 145, 0),  # 14463 are less than 100 of each class
@@ -129,7 +129,7 @@ def test_how_many_are_looked_at(items, classes, looked_at):
 
 
 def test_many_items_are_judged_by_some_of_them():
-    """Of 30 000 that come class after class, again and again: every fifth would be of one class."""
+    """Of 30 000 that come class after class, again and again: every n-th may be of one class."""
     classes = 5
     even = 0.8 * np.eye(classes) + 0.2 * (np.ones((classes, classes)) - np.eye(classes)) / 4
     probs, labels, _ = taken_for_the_next(even, count=30000, classes=classes)

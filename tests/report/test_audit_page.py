@@ -67,7 +67,7 @@ def test_an_item_that_no_network_saw_has_no_figures():
     history["weight"][:, 5] = history["probs"][:, 5] = 0
     history["compared"][5] = 0
     found = audit_history(history)
-    assert np.isnan([found.p_wrong[5], found.loss[5], found.agreement[5]]).all()
+    assert np.isnan([found.p_wrong[5], found.loss[5], found.forgetting[5], found.agreement[5]]).all()
     assert 5 not in found.ranked()
 
 

@@ -21,7 +21,7 @@ _SURE = 0.5  # mean largest probability from which a reading is taken at its wor
 _SHARES = (0.1, 0.3, 1.0)  # of the items of a class
 _COST = 0.02  # nats a wrong label
 _TOLERANCE = 1e-5  # nats an item
-_ITEMS = 2000  # looked at, times classes
+_ITEMS = 5000  # looked at, times classes
 _LEAST = 100  # the same, of more than can be looked at
 _WORK = 1 << 21  # numbers looked at
 _CLEAR = 0.03  # nats of log-likelihood a nat of entropy
@@ -51,7 +51,7 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
     networks that are unsure since labels are wrong look like networks that are unsure of right ones. There (but not where only
     unsure networks ask for it) the clearer is assumed, by an ``entropy_weight`` of 0.03; else it is 0.
 
-    Of many items 2000 times as many as classes are looked at, always the same ones; if that is too much to look at, and 100 times as many
+    Of many items 5000 times as many as classes are looked at, always the same ones; if that is too much to look at, and 100 times as many
     too, labels are not asked.
 
     Args:

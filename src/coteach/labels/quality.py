@@ -8,7 +8,7 @@ maximisation finds ``β``, ``b`` and ``T`` under which the given labels are most
     p(y | x, g) ∝ q(y | x) T[y, g],      p(wrong) = 1 - p(g | x, g).
 
 A network that learned the wrong labels, too, gives ``P̄`` that already holds the noise; sharpening is what takes it out.
-Where ``P̄`` does speak in terms of the true class, ``β`` and ``b`` stay at 1 and 0: the freedom would only be misused.
+Where ``P̄`` does speak in terms of the true class, ``sharpen=False`` keeps ``β`` and ``b`` at 1 and 0: the freedom would only be misused.
 Nothing has to be known of the noise; that it leaves the true class the most frequent one among most items of a class
 is assumed.
 """

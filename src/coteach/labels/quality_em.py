@@ -54,8 +54,8 @@ def fit_model(
         log_probs: ``(N, C)`` of :func:`believed`.
         given: ``(N,)`` given classes.
         max_iterations: at least 1.
-        tolerance: the end is reached when an iteration changes less than this many nats an item. Without ``alike`` and
-            ``entropy_weight`` each gains; with them it is not quite what they gain by that is counted, and it may fall.
+        tolerance: the end is reached when an iteration changes less than this many nats an item. What is counted leaves
+            pseudo-items out, so that it may fall.
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0.
         alike: see :func:`transition_of`.
         entropy_weight: nats of log-likelihood that a nat of the entropy of q(y | x) costs; only ``β`` is chosen by it.

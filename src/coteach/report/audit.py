@@ -32,7 +32,7 @@ class LabelAudit:
     Args:
         given: ``(N,)`` int64, the labels as they are; -1 for none.
         quality: what was estimated; its ``p_wrong`` and ``suggested`` matter most.
-        loss: ``(N,)`` float64, mean cross-entropy of the given label over epochs and networks, nats.
+        loss: ``(N,)`` float64, mean cross-entropy of the given label over epochs (by their weights) and networks, nats.
         margin: ``(N,)`` float64, mean score of the given label less the highest other one.
         forgetting: ``(N,)`` float64, how often a network went from the given label to another, mean over networks.
         agreement: ``(N,)`` float64 in [0, 1], how often two networks predicted the same class; NaN with one network.
@@ -197,7 +197,7 @@ def audit_history(
         quality=judge_labels(readings, given),
         loss=labelled * loss,
         margin=labelled * _mean(history["margin"], weight),
-        forgetting=labelled * history["forgotten"].mean(0),
+        forgetting=labelled * np.where(weight.sum(0) > 0, history["forgotten"].mean(0), np.nan),
         agreement=labelled * _share(history["agreed"], history["compared"]),
         followed=_followed(probs, given),
     )
