@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
+from noisy_scores import chosen, pair_flip, symmetric
+from ranking import average_precision
 
+from coteach.errors import InputError
 from coteach.labels import assumed_noise
 from coteach.labels.assumed_noise import assumed_for
 from coteach.labels.quality import label_quality
 from coteach.labels.readings import judge_labels
 
-SAME = 0.25 * np.ones((4, 4)) / 3 + (0.75 - 0.25 / 3) * np.eye(4)
-PAIRS = 0.7 * np.eye(4) + 0.3 * np.roll(np.eye(4), 1, axis=1)
+SAME, PAIRS = symmetric(0.25, 4), pair_flip(0.3, 4)
 
 
 def taken_for_the_next(transition, *, count=4000, seed=0, classes=4, sure=4.0):
@@ -19,8 +21,7 @@ def taken_for_the_next(transition, *, count=4000, seed=0, classes=4, sure=4.0):
     scores = sure * np.eye(classes)[truth] + rng.normal(0, 1, (count, classes))
     scores[np.arange(count), (truth + 1) % classes] += rng.uniform(0, sure, count)
     probs = np.exp(scores)
-    labels = (transition[truth].cumsum(1) < rng.random((count, 1))).sum(1).clip(max=classes - 1)
-    return probs / probs.sum(1, keepdims=True), labels.astype(np.int64), truth
+    return probs / probs.sum(1, keepdims=True), chosen(transition[truth], rng), truth
 
 
 def test_noise_that_is_the_same_everywhere_is_taken_for_it_as_far_as_can_be():
@@ -53,7 +54,8 @@ def test_items_that_say_nothing_do_not_count():
     )
     none = np.concatenate([labels, np.zeros(8, int), np.full(7, -1)])
     assert assumed_for(more, none) == assumed_for(probs, labels) == (2000 / 4, 0.03)
-    assert assumed_for(probs[:3], np.full(3, -1)) == (0, 0)
+    with pytest.raises(InputError, match="no item has a label"):
+        assumed_for(probs[:3], np.full(3, -1))
 
 
 def test_two_classes_are_left_to_their_labels():
@@ -81,9 +83,7 @@ def allowed_shares(probs, labels):
 def test_it_costs_little_and_more_would_cost_much(count, classes):
     """Noise that speaks more and more of pairs, from not at all to nothing else."""
     found = set()
-    same = 0.25 * np.ones((classes, classes)) / (classes - 1)
-    same[np.diag_indices(classes)] = 0.75
-    pairs = 0.7 * np.eye(classes) + 0.3 * np.roll(np.eye(classes), 1, axis=1)
+    same, pairs = symmetric(0.25, classes), pair_flip(0.3, classes)
     for weight in np.linspace(0, 1, 11):
         transition = (1 - weight) * same + weight * pairs
         probs, labels, _ = taken_for_the_next(transition, count=count, classes=classes)
@@ -96,8 +96,7 @@ def test_it_costs_little_and_more_would_cost_much(count, classes):
 
 def test_of_very_few_items_a_class_little_is_asked_first():
     """Pairs among 40 classes of 7 or 8 items: chance would allow any number but the smallest, of which the labels tell most."""
-    pairs = 0.6 * np.eye(40) + 0.4 * np.roll(np.eye(40), 1, axis=1)
-    probs, labels, _ = taken_for_the_next(pairs, count=300, classes=40, sure=8.0)
+    probs, labels, _ = taken_for_the_next(pair_flip(0.4, 40), count=300, classes=40, sure=8.0)
     assert allowed_shares(probs, labels) == [False, True, True]
     assert assumed_for(probs, labels) == (0, 0)
 
@@ -131,8 +130,7 @@ def test_how_many_are_looked_at(items, classes, looked_at):
 def test_many_items_are_judged_by_some_of_them():
     """Of 30 000 that come class after class, again and again: every n-th may be of one class."""
     classes = 5
-    even = 0.8 * np.eye(classes) + 0.2 * (np.ones((classes, classes)) - np.eye(classes)) / 4
-    probs, labels, _ = taken_for_the_next(even, count=30000, classes=classes)
+    probs, labels, _ = taken_for_the_next(symmetric(0.2, classes), count=30000, classes=classes)
     assert assumed_for(probs, labels) == (30000 / classes, 0.03)
 
 
@@ -143,8 +141,4 @@ def test_what_networks_confuse_is_not_taken_for_noise(seed):
     free, judged = label_quality(probs, labels), judge_labels([probs], labels)
     wrong = labels != truth
 
-    def average_precision(p_wrong):
-        hits = wrong[np.argsort(-p_wrong, kind="stable")]
-        return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean()
-
-    assert average_precision(judged.p_wrong) > average_precision(free.p_wrong) + 0.01
+    assert average_precision(judged.p_wrong, wrong) > average_precision(free.p_wrong, wrong) + 0.01

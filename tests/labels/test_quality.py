@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noisy_scores import learned_all_labels
+from ranking import average_precision
 
 from coteach.errors import InputError
 from coteach.labels.quality import label_quality
@@ -72,11 +74,7 @@ def test_the_sharpness_is_where_likelihood_less_entropy_is_greatest(weight):
 
 def test_the_clearer_images_are_assumed_to_be_the_more_labels_are_wrong():
     """One who has learned wrong labels says how often each is given; that is no noise, or much, as one assumes."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 8, 4000)
-    probs = rng.beta(2, 2.5, (4000, 1)) * rng.dirichlet(np.full(8, 3.0), 4000)
-    probs[np.arange(4000), truth] += 1 - probs.sum(1)
-    labels = (probs.cumsum(1) < rng.random((4000, 1))).sum(1).clip(max=7)
+    probs, labels, truth = learned_all_labels(3.0)
     rates = [label_quality(probs, labels, entropy_weight=weight).noise_rate for weight in (0, 0.05, 0.2)]
     assert rates[0] < rates[1] < rates[2] < (labels != truth).mean()
     assert rates[2] > 2 * rates[0]
@@ -112,12 +110,10 @@ def test_it_ranks_better_than_the_probability_of_the_label_where_classes_are_con
     probs, truth, labels = simulated(3, PAIRS, spread=3)
     wrong = labels != truth
 
-    def average_precision(scores):
-        hits = wrong[np.argsort(-scores, kind="stable")]
-        return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean()
-
     own = probs[np.arange(len(labels)), labels]
-    assert average_precision(label_quality(probs, labels).p_wrong) > average_precision(-own) + 0.05
+    assert (
+        average_precision(label_quality(probs, labels).p_wrong, wrong) > average_precision(-own, wrong) + 0.05
+    )
 
 
 @settings(max_examples=15)
@@ -174,3 +170,11 @@ def test_a_class_that_nobody_predicts_and_equal_probabilities_are_no_trouble():
 def test_bad_input_is_named(probs, labels, text):
     with pytest.raises(InputError, match=text):
         label_quality(probs, labels)
+
+
+@pytest.mark.parametrize("option", ["alike", "entropy_weight"])
+@pytest.mark.parametrize("value", [-0.1, np.inf, np.nan])
+def test_what_is_assumed_is_a_number_of_at_least_0(option, value):
+    probs, _, labels = simulated(0, PAIRS, size=30)
+    with pytest.raises(InputError, match=f"{option}: is {value}; give a number of at least 0"):
+        label_quality(probs, labels, **{option: value})

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ranking import average_precision
 
 from coteach import audit
 from coteach.errors import InputError
@@ -45,11 +46,6 @@ def learned_by_heart(epochs, *, seed=0, count=3000, classes=4):
     probs = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     loss = -np.log(probs[:, np.arange(count), labels]).mean(0)
     return probs.mean(0), loss, labels, labels != truth
-
-
-def average_precision(scores, wrong):
-    hits = wrong[np.argsort(-scores, kind="stable")]
-    return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits].mean()
 
 
 def test_wrong_labels_that_were_learned_by_heart_are_found_by_the_loss():

@@ -34,3 +34,20 @@ def symmetric(rate, classes=5):
 def pair_flip(rate, classes=5):
     """Wrong labels name the next class."""
     return (1 - rate) * np.eye(classes) + rate * np.roll(np.eye(classes), 1, axis=1)
+
+
+def chosen(probs, rng):
+    """One class a row, by its probabilities: ``(n,)`` int64."""
+    return (probs.cumsum(1) < rng.random((len(probs), 1))).sum(1).clip(max=probs.shape[1] - 1)
+
+
+def learned_all_labels(others, count=4000, classes=8, seed=0):
+    """Networks that say how often each label is given: probabilities, labels drawn from them, hidden classes.
+
+    The higher ``others``, the more evenly the wrong labels of an item are spread.
+    """
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, count)
+    probs = rng.beta(2, 2.5, (count, 1)) * rng.dirichlet(np.full(classes, others), count)
+    probs[np.arange(count), truth] += 1 - probs.sum(1)
+    return probs, chosen(probs, rng), truth

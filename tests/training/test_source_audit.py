@@ -8,6 +8,7 @@ import pytest
 import rasterio
 import torch
 from label_rasters import write_map
+from ranking import average_precision
 from torch import nn
 
 from coteach.errors import OptionError, TableError
@@ -80,12 +81,6 @@ def run(rows, job):
 def read(path):
     with rasterio.open(path) as file:
         return file.read()
-
-
-def average_precision(scores, wrong):
-    found = np.cumsum(wrong[np.argsort(-scores, kind="stable")])
-    hits = np.diff(found, prepend=0) > 0
-    return float((found / np.arange(1, len(wrong) + 1))[hits].mean())
 
 
 def softmax(scores):

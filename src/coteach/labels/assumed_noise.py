@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Int64
 
-from coteach.labels.quality import LabelQuality, label_quality
+from coteach.labels.quality import known_items, label_quality
 
 _SURE = 0.5  # mean largest probability from which a reading is taken at its word
 _SHARES = (0.1, 0.3, 1.0)  # of the items of a class
@@ -58,17 +58,21 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
         probs: ``(N, C)`` class probabilities; rows are scaled to sum 1.
         labels: ``(N,)`` given classes; items with a negative one are left out.
 
+    Returns:
+        ``alike`` from 0 to ``N / C``, ``entropy_weight`` 0 or 0.03. How they were chosen: docs/decisions/0017.
+
     Raises:
-        InputError: see :func:`label_quality`; of items that are not looked at nothing is found.
+        InputError: see :func:`coteach.labels.quality.known_items`.
+
+    Example:
+        >>> assumed_for(np.eye(3)[np.arange(60) % 3], (np.arange(60) % 3 + (np.arange(60) < 24)) % 3).entropy_weight
+        0.0
     """
+    known = np.flatnonzero(known_items(probs, labels))
     classes = probs.shape[1]
-    if len(probs) != len(labels) or classes < 3:
-        return Assumed(0.0, 0.0)  # label_quality refuses them, or nothing can be alike
-    total = probs.sum(1, dtype=np.float64)
-    known = np.flatnonzero((labels >= 0) & (total > 0) & np.isfinite(total))
-    if not known.size:
-        return Assumed(0.0, 0.0)
-    sure = float((probs.max(1)[known] / total[known]).mean())
+    if classes < 3:
+        return Assumed(0.0, 0.0)  # nothing can be alike
+    sure = float((probs.max(1)[known] / probs.sum(1, dtype=np.float64)[known]).mean())
     some = _some(known, classes)
     unopposed = _unopposed(probs[some], labels[some]) if some.size else 0.0
     return Assumed(max(0.0, _SURE - sure, unopposed) * len(known) / classes, _CLEAR if unopposed else 0.0)
@@ -89,17 +93,17 @@ def _some(known: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m
 def _unopposed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> float:
     """The largest ``alike`` up to which none costs much, as a share of the items of an average class."""
     count, classes = probs.shape
-    chance = (classes * (classes - 1) - 1) / (2 * count)
-    free: LabelQuality | None = None
-    found = 0.0
-    for share in _SHARES:
-        by_chance = chance * (share / (1 + share)) ** 2
-        if by_chance < np.log1p(
-            share
-        ):  # about the most that it can cost: confusions that are shrunk to 1/(1+a)
-            free = free or label_quality(probs, labels, tolerance=_TOLERANCE)
-            one = label_quality(probs, labels, alike=share * count / classes, tolerance=_TOLERANCE)
-            if free.log_likelihood[-1] - one.log_likelihood[-1] > by_chance + _COST * free.noise_rate:
-                break
+    free_numbers = classes * (classes - 1) - 1
+    by_chance = {share: free_numbers / (2 * count) * (share / (1 + share)) ** 2 for share in _SHARES}
+    # log(1 + a) is about the most that it can cost: confusions that are shrunk to 1/(1+a)
+    asked = [share for share in _SHARES if by_chance[share] < np.log1p(share)]
+    if not asked:
+        return _SHARES[-1]
+    free, found = label_quality(probs, labels, tolerance=_TOLERANCE), 0.0
+    for share in asked:
+        one = label_quality(probs, labels, alike=share * count / classes, tolerance=_TOLERANCE)
+        cost = free.log_likelihood[-1] - one.log_likelihood[-1]
+        if cost > by_chance[share] + _COST * free.noise_rate:
+            return found
         found = share
-    return found
+    return _SHARES[-1]

@@ -108,7 +108,7 @@ def label_quality(
         sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
         alike: items of each class that speak for noise that is the same everywhere, >= 0: few labels tell little of
             which class is mistaken for which, and what the networks confuse would pass for it.
-        entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), such as 0.03: unsure networks
+        entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), >= 0, such as 0.03: unsure networks
             may have learned wrong labels, or be unsure of right ones, and more weight takes more of it for noise
             (entropy as a regulariser: Grandvalet & Bengio 2004).
         max_iterations: of expectation-maximisation, at least 1.
@@ -118,7 +118,8 @@ def label_quality(
         The estimate. The order of the items changes it by rounding only.
 
     Raises:
-        InputError: shapes do not fit, a label is C or more, a probability is negative, or no item has both.
+        InputError: shapes do not fit, a label is C or more, a probability is negative, no item has both, or an option is
+            out of its range.
 
     Example:
         >>> probs = np.array([[0.9, 0.1]] * 40 + [[0.2, 0.8]] * 40)
@@ -126,9 +127,12 @@ def label_quality(
         >>> label_quality(probs, labels).ranked()[0]
         np.int64(39)
     """
-    known = _checked(probs, labels)
+    known = known_items(probs, labels)
     if max_iterations < 1:
         raise InputError("max_iterations", f"is {max_iterations}", "give at least 1")
+    for name, weight in (("alike", alike), ("entropy_weight", entropy_weight)):
+        if not 0 <= weight < np.inf:
+            raise InputError(name, f"is {weight}", "give a number of at least 0")
     rows = probs[known].astype(np.float64)
     log_probs = believed(rows)
     given = labels[known].astype(np.int64)
@@ -159,8 +163,19 @@ def label_quality(
     )
 
 
-def _checked(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
-    """Which items have a label and probabilities."""
+def known_items(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
+    """Which items have a label and probabilities.
+
+    Args:
+        probs: ``(N, C)`` class probabilities; a row that sums to 0 or holds NaN says nothing.
+        labels: ``(N,)`` given classes 0 to C-1; negative ones are no label.
+
+    Returns:
+        ``(N,)`` bool, at least one of them true.
+
+    Raises:
+        InputError: shapes do not fit, a label is C or more, a probability is negative, or no item has both.
+    """
     if len(probs) != len(labels):
         raise InputError("labels", f"{len(labels)} for {len(probs)} rows of probs", "give one an item")
     if probs.shape[1] < 2:

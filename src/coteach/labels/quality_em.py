@@ -74,12 +74,13 @@ def fit_model(
         evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
         posterior = np.exp(joint - evidence)
         prior = np.exp(log_prior)
-        gains.append(float(evidence.mean() + entropy_weight * (prior * log_prior).sum(1).mean()))
+        negentropy = (prior * log_prior).sum(1, keepdims=True)
+        gains.append(float((evidence + entropy_weight * negentropy).mean()))
         if len(gains) > 1 and abs(gains[-1] - gains[-2]) < tolerance:
             break
         transition, sharpness, bias = transition_of(posterior, given, alike), model.sharpness, model.bias
         if sharpen:
-            wanted = posterior + entropy_weight * _clearer(prior, log_prior)
+            wanted = posterior + entropy_weight * prior * (log_prior - negentropy)  # which makes q clearer
             sharpness = _sharpness(log_probs, wanted, prior, sharpness)
             bias = _bias(sharpness * log_probs, posterior, bias)
         model = LabelModel(transition, sharpness, bias)
@@ -97,13 +98,6 @@ def _log_prior(log_probs: Float64[np.ndarray, "n c"], model: LabelModel) -> Floa
     """Log of q(y | x)."""
     scores = model.sharpness * log_probs + model.bias
     return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
-
-
-def _clearer(
-    prior: Float64[np.ndarray, "n c"], log_prior: Float64[np.ndarray, "n c"]
-) -> Float64[np.ndarray, "n c"]:
-    """By how much less entropy each score of q makes; rows sum to 0."""
-    return np.asarray(prior * (log_prior - (prior * log_prior).sum(1, keepdims=True)))
 
 
 def _sharpness(

@@ -17,10 +17,9 @@ from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
 from coteach.tables import write_table
 
-COLUMNS = (
-    *("id", "path", "given", "suggested", "alternative"),
-    *("p_wrong", "loss", "margin", "forgetting", "agreement"),
-)
+_CLASSES = ("given", "suggested", "alternative")
+_NUMBERS = ("p_wrong", "loss", "margin", "forgetting", "agreement")
+COLUMNS = ("id", "path", *_CLASSES, *_NUMBERS)
 _DIGITS = 6
 _FEW = 0.6  # of the labels: networks that agree with fewer have learned little, or very many labels are wrong
 
@@ -34,7 +33,7 @@ class LabelAudit:
         quality: what was estimated; its ``p_wrong`` and ``suggested`` matter most.
         loss: ``(N,)`` float64, mean cross-entropy of the given label over epochs (by their weights) and networks, nats.
         margin: ``(N,)`` float64, mean score of the given label less the highest other one.
-        forgetting: ``(N,)`` float64, how often a network went from the given label to another, mean over networks.
+        forgetting: ``(N,)`` float64, how often a network went from the given label to another, mean over networks that saw the item.
         agreement: ``(N,)`` float64 in [0, 1], how often two networks predicted the same class; NaN with one network.
         All of these four are NaN where nothing was recorded, and if only probabilities were given.
         followed: share in [0, 1] of the labels that are also the class the mean probabilities favour.
@@ -70,7 +69,7 @@ class LabelAudit:
 
     @property
     def alternative(self) -> Int64[np.ndarray, " n"]:
-        """``(N,)`` the most probable class but the given one, ties to the lowest; -1 where ``p_wrong`` is NaN.
+        """``(N,)`` int64, the most probable class but the given one, ties to the lowest; -1 where ``p_wrong`` is NaN.
 
         What the item probably is if its label is wrong: ``suggested``, where that is not the label itself. Found anew
         each time: keep it, to loop over items.
@@ -98,14 +97,14 @@ class LabelAudit:
             names: one a class.
             paths: id -> file, of items that are one.
         """
-        classes = (self.given, self.suggested, self.alternative)
-        numbers = (self.p_wrong, self.loss, self.margin, self.forgetting, self.agreement)
-        rows = []
-        for i in self.ranked().tolist():
-            words = (str(i), (paths or {}).get(i, ""), *(names[of_items[i]] for of_items in classes))
-            texts = (_text(of_items[i]) for of_items in numbers)
-            rows.append(dict(zip(COLUMNS, (*words, *texts), strict=True)))
-        return rows
+        classes = {name: getattr(self, name) for name in _CLASSES}
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        return [
+            {"id": str(i), "path": (paths or {}).get(i, "")}
+            | {name: names[of_items[i]] for name, of_items in classes.items()}
+            | {name: _text(of_items[i]) for name, of_items in numbers.items()}
+            for i in self.ranked().tolist()
+        ]
 
     def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
         """Write the table as CSV, whole or not at all; see :meth:`rows`."""
@@ -197,7 +196,7 @@ def audit_history(
         quality=judge_labels(readings, given),
         loss=labelled * loss,
         margin=labelled * _mean(history["margin"], weight),
-        forgetting=labelled * np.where(weight.sum(0) > 0, history["forgotten"].mean(0), np.nan),
+        forgetting=labelled * _share(history["forgotten"].sum(0), (weight > 0).sum(0)),
         agreement=labelled * _share(history["agreed"], history["compared"]),
         followed=_followed(probs, given),
     )
