@@ -132,6 +132,70 @@ def test_the_same_from_python_and_beside_the_run_by_default(trained):
     assert coteach.audit("run").ranked().tolist() == ids
 
 
+def test_a_table_that_was_corrected_by_hand_is_not_replaced(trained, capsys):
+    table = trained / "run" / "audit" / "labels.csv"
+    assert outcome("audit", "run") == 0
+    assert outcome("audit", "run", "--top", "3") == 0  # as it was written
+    corrected = table.read_text().replace("dark", "bright", 1)
+    table.write_text(corrected)
+    page = (trained / "run" / "audit" / "audit.html").read_bytes()
+    capsys.readouterr()
+    assert outcome("audit", "run", "--top", "4") == 1
+    assert (
+        "labels.csv: is not as an audit wrote it, and would be replaced; move it, if it was corrected"
+        in capsys.readouterr().err
+    )
+    assert table.read_text() == corrected
+    assert (trained / "run" / "audit" / "audit.html").read_bytes() == page
+    assert outcome("audit", "run", "--output", "elsewhere") == 0
+    table.rename(trained / "reviewed.csv")
+    assert outcome("audit", "run") == 0
+    (trained / "run" / "audit" / "audit.json").write_text("[]")
+    assert outcome("audit", "run") == 1  # nobody knows any more what was written
+
+
+@pytest.mark.parametrize("names", [True, False])
+def test_what_the_audit_suggests_can_be_trained_on(trained, names):
+    """By name or by number, as the training set has them; from the table, and from the arrays."""
+    if not names:
+        table = trained / "train.csv"
+        table.write_text(table.read_text().replace("bright", "1").replace("dark", "0"))
+        (trained / "run" / "config.yaml").write_text(CONFIG.replace(", class_names: [dark, bright]}", "}"))
+    truth = np.arange(60) % 2
+    assert outcome("audit", "run", "--quiet") == 0
+    found = trained / "run" / "audit"
+    data = coteach.ImageTableDataset(
+        found / "labels.csv", label_key="suggested", class_names=["dark", "bright"] if names else None
+    )
+    assert data.labels.hard().tolist() == [int(path.stem) % 2 for path in data.paths]
+    images = np.zeros((60, 8, 8), np.uint8)
+    suggested = coteach.ArrayDataset(images, found / "labels.npz", labels_key="suggested")
+    assert suggested.labels.hard().tolist() == truth.tolist()
+    given = coteach.ArrayDataset(images, found / "labels.npz", labels_key="given").labels.hard()
+    assert set(np.flatnonzero(given != truth).tolist()) == WRONG
+
+
+def test_a_run_that_has_not_finished_is_told(tmp_path, monkeypatch, capsys):
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=2)
+    assert outcome("audit", "run") == 0
+    assert "has not finished" not in capsys.readouterr().err
+    Path("run", HISTORY_FILE).unlink()  # its last checkpoint holds as much
+    assert outcome("audit", "run") == 0
+    assert "run has not finished: judged by its 2 epochs so far" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_fold_is_told(trained, monkeypatch, capsys):
+    def pressed(*_args, **_options):
+        raise KeyboardInterrupt
+
+    (trained / "run" / "config.yaml").write_text(CONFIG + "seed: 1\n")
+    monkeypatch.setattr("coteach.training.out_of_fold.predict_out_of_fold", pressed)
+    assert outcome("audit", "run", "--folds", "2") == 1
+    error = capsys.readouterr().err
+    assert "run/audit: stopped by Ctrl-C; the same command goes on with the fold" in error
+    assert not (trained / "run" / "audit" / "labels.csv").exists()
+
+
 def test_a_picture_that_is_gone_is_no_failure(trained):
     (trained / "17.png").unlink()
     assert outcome("audit", "run") == 0

@@ -287,7 +287,10 @@ def test_unreadable_rows_of_a_table(sets, tmp_path, capsys):
         "root": str(sets / "train"),
     }
     error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
-    assert "2 of 4 rows cannot be read (line 3: label 'blue' is no integer (names need class_names)" in error
+    assert (
+        "2 of 4 rows cannot be read (line 3: label 'blue' is no integer (names need class_names of this data set)"
+        in error
+    )
     assert "line 4: has 1 cells where the header has 2 columns)" in error
     names = [*NAMES]
     error = refused(

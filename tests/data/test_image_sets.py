@@ -253,7 +253,7 @@ def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path):
     with pytest.raises(TableError) as raised:
         ImageTableDataset(csv)
     assert raised.value.cause == (
-        "4 of 6 rows cannot be read (line 4: label 'one' is no integer (names need class_names); line 5: path is "
+        "4 of 6 rows cannot be read (line 4: label 'one' is no integer (names need class_names of this data set); line 5: path is "
         "empty; line 6: has 3 cells where the header has 2 columns; line 8: label is -3)"
     )
     with pytest.warns(UserWarning, match=r"t\.csv: 4 of 6 rows cannot be read \(line 4.*; they are left out"):

@@ -42,7 +42,8 @@ def test_the_table_holds_means_over_epochs_and_networks(tmp_path):
     found.write(tmp_path / "labels.csv", NAMES, {3: "three.png"})
     with (tmp_path / "labels.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert len(rows) == 19
+    assert len(rows) == 20
+    assert rows.pop() == dict.fromkeys(rows[0], "") | {"id": "19"}
     first = rows[0]
     assert float(first.pop("p_wrong")) > 0.5
     assert first == {
@@ -73,6 +74,11 @@ def test_an_item_that_no_network_saw_has_no_figures():
     found = audit_history(history)
     assert np.isnan([found.p_wrong[5], found.loss[5], found.forgetting[5], found.agreement[5]]).all()
     assert 5 not in found.ranked()
+    last = found.rows(NAMES)[-2:]  # with a label, and without
+    assert [(row["id"], row["given"], row["suggested"], row["p_wrong"]) for row in last] == [
+        ("5", "cat", "", ""),
+        ("19", "", "", ""),
+    ]
     assert found.forgetting[6] == 6
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coteach.cli.audit_tables import TABLE, refuse_edited, write_tables
 from coteach.cli.output import detail, say, warn
 from coteach.cli.progress import shows_progress, track
-from coteach.errors import InputError
+from coteach.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from coteach.cli.config import RunConfig
     from coteach.cli.targets import TargetResolver
     from coteach.report.audit import LabelAudit
     from coteach.report.audit_page import Suspect
     from coteach.training.out_of_fold import OutOfFold
 
-_TABLE = "labels.csv"
 _PAGE = "audit.html"
 _SUMMARY = "audit.json"
 
@@ -36,38 +39,45 @@ def audit_images(
         folds: train as many times as the run was, each without one fold, for probabilities out of fold; None does not.
 
     Raises:
-        InputError: the training set is another one than that of the run.
+        InputError: the training set is another one than that of the run, or the folder holds labels corrected by hand.
         OptionError: the folder cannot be written.
+        TrainingError: the run has recorded nothing, or Ctrl-C was pressed while folds were trained.
     """
     from coteach.cli.legends import legend_of
     from coteach.cli.runs import config_of
     from coteach.cli.targets import TargetResolver
     from coteach.cli.writable import check_writable_folder
     from coteach.files import write_json
-    from coteach.report.audit import audit
+    from coteach.report.audit import audit_history
+    from coteach.training.history_recording import HISTORY_FILE, read_history
 
     resolver = TargetResolver(allow_target)
-    found = audit(run_dir)
+    history = read_history(run_dir)
+    found = audit_history(history)
     check_writable_folder(folder, f"--output-dir {folder}")
+    refuse_edited(folder, _SUMMARY)
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
-    names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
+    own_names = getattr(dataset, "class_names", None)
+    names = list(config.class_names or own_names or legend_of(config).names)
     _check_same(dataset, found, run_dir, names)
     if folds is not None:
         outside = _out_of_fold(config, resolver, folds, folder)
-        found = audit(run_dir, out_of_fold=outside.probs)
+        found = audit_history(history, outside.probs)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
-    found.write(folder / _TABLE, names, paths)
-    write_json(folder / _SUMMARY, found.summary(names) | {"folds": folds})
+    checksum = write_tables(folder, found, own_names, paths)
+    write_json(folder / _SUMMARY, found.summary(names) | {"folds": folds} | checksum)
     facts = [("method", str(config.method.get("name", "")))]
     facts += [] if folds is None else [("out of fold", f"{folds} folds")]
     _write_page(folder, run_dir, found, names, _gallery(dataset, found, top, paths), facts, folds)
     say(
-        f"{found.noise_rate:.1%} of {len(found.ranked())} labels are probably wrong; the first of {_TABLE} the most"
+        f"{found.noise_rate:.1%} of {len(found.ranked())} labels are probably wrong; the first of {TABLE} the most"
     )
     if found.caution:
         warn(found.caution)
+    if not (run_dir / HISTORY_FILE).is_file():
+        warn(f"{run_dir} has not finished: judged by its {_epochs(history)} epochs so far")
     say(f"written: {folder / _PAGE}")
 
 
@@ -79,15 +89,24 @@ def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder
 
     run = build_run(config, resolver, progress=shows_progress())
     train_fold = train_like(run, prepared_device("auto"))
-    return predict_out_of_fold(
-        run.datasets["train"],
-        folds,
-        train_fold,
-        seed=run.seed,
-        folder=folder,
-        begin=lambda fold: detail(f"fold {fold + 1} of {folds}"),
-        check=check_like(run),
-    )
+    try:
+        return predict_out_of_fold(
+            run.datasets["train"],
+            folds,
+            train_fold,
+            seed=run.seed,
+            folder=folder,
+            begin=lambda fold: detail(f"fold {fold + 1} of {folds}"),
+            check=check_like(run),
+        )
+    except KeyboardInterrupt as pressed:
+        remedy = "the same command goes on with the fold that was interrupted"
+        raise TrainingError(str(folder), "stopped by Ctrl-C", remedy) from pressed
+
+
+def _epochs(history: Mapping[str, np.ndarray]) -> int:
+    """In how many epochs labels were seen."""
+    return int(history["epoch"].max()) + 1
 
 
 def _write_page(
@@ -114,7 +133,7 @@ def _write_page(
             ("networks agree with", f"{found.followed:.0%} of the labels"),
             *facts,
         ],
-        table=_TABLE,
+        table=TABLE,
         command=shlex.join(["coteach", *sys.argv[1:]]),
         folds=folds,
     )

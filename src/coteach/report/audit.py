@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
-from coteach.errors import InputError
+from coteach.errors import CoteachWarning, InputError
+from coteach.files import whole_file
 from coteach.labels.quality import JudgedLabels
 from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
@@ -91,7 +93,9 @@ class LabelAudit:
         return self.quality.ranked()
 
     def rows(self, names: Sequence[str], paths: Mapping[int, str] | None = None) -> list[dict[str, str]]:
-        """The table, the most probably wrong first.
+        """The table of all items: the most probably wrong first, at the end those without a label or that no network saw.
+
+        What is not known is an empty cell.
 
         Args:
             names: one a class.
@@ -99,16 +103,23 @@ class LabelAudit:
         """
         classes = {name: getattr(self, name) for name in _CLASSES}
         numbers = {name: getattr(self, name) for name in _NUMBERS}
+        judged = self.ranked()
+        others = np.setdiff1d(np.arange(len(self.given)), judged)
         return [
             {"id": str(i), "path": (paths or {}).get(i, "")}
-            | {name: names[of_items[i]] for name, of_items in classes.items()}
+            | {name: names[of_items[i]] if of_items[i] >= 0 else "" for name, of_items in classes.items()}
             | {name: _text(of_items[i]) for name, of_items in numbers.items()}
-            for i in self.ranked().tolist()
+            for i in [*judged.tolist(), *others.tolist()]
         ]
 
     def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
         """Write the table as CSV, whole or not at all; see :meth:`rows`."""
         write_table(path, COLUMNS, self.rows(names, paths))
+
+    def write_arrays(self, path: Path) -> None:
+        """Write ``given``, ``suggested``, ``alternative`` and ``p_wrong`` as npz file, whole or not at all; rows are ids."""
+        with whole_file(path) as partial, partial.open("wb") as stream:
+            np.savez_compressed(stream, **{name: getattr(self, name) for name in (*_CLASSES, "p_wrong")})
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain numbers and lists for JSON."""
@@ -138,6 +149,9 @@ def audit(
             of :func:`coteach.out_of_fold`; each reading of the history is averaged with them (docs/audit.md says
             what that gains).
 
+    Warns:
+        CoteachWarning: the networks agree with few of the labels (``caution``).
+
     Raises:
         InputError: labels are missing, or are given beside a run; they or the probabilities are of another shape or
             type; ``out_of_fold`` does not fit the run.
@@ -149,8 +163,17 @@ def audit(
         >>> found.ranked()[0], found.suggested[39]
         (np.int64(39), np.int64(0))
     """
-    if not isinstance(source, (str, os.PathLike)) and not hasattr(source, "output_dir"):
-        return _audit_probs(source, labels, out_of_fold)
+    if isinstance(source, (str, os.PathLike)) or hasattr(source, "output_dir"):
+        found = _audit_run(source, labels, out_of_fold)
+    else:
+        found = _audit_probs(source, labels, out_of_fold)
+    if found.caution:
+        warnings.warn(found.caution, CoteachWarning, stacklevel=2)
+    return found
+
+
+def _audit_run(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
+    """The audit of what a run recorded."""
     if labels is not None:
         raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
     from coteach.training.history_recording import read_history
