@@ -8,11 +8,16 @@ from typing import Any, TypeVar
 
 import click
 
+from coteach.cli.target_kinds import ALLOWED_PACKAGES
+
 C = TypeVar("C", bound=Callable[..., Any] | click.Command)
 
 # Of trained runs
 allow_target = click.option(
-    "--allow-target", multiple=True, metavar="PACKAGE", help="Allow _target_ from this package too."
+    "--allow-target",
+    multiple=True,
+    metavar="PACKAGE",
+    help=f"Allow _target_ from this package too, beside {', '.join(ALLOWED_PACKAGES)}.",
 )
 checkpoint = click.option(
     "--checkpoint", default="best", show_default=True, help="best, last, or a .ckpt file."
