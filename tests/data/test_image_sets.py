@@ -340,6 +340,19 @@ def test_grey_images_and_scales_and_parts():
     assert len(data) == 3
     np.testing.assert_allclose(data[0]["image"][0].numpy(), IMAGES[1, ..., 0] / 510, rtol=1e-6)
     assert int(data[1]["mask"]) == 1
+    weights = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    for labels, trusted, true in (
+        (LABELS, weights, LABELS),
+        (LABELS[1:-1], weights[1:-1], LABELS[1:-1]),  # as of the labels of an audit
+    ):
+        data = ArrayDataset(IMAGES, labels, weights=trusted, clean_labels=true, start=1, stop=-1)
+        assert data.labels.hard().tolist() == LABELS[1:-1].tolist()
+        assert [float(data[i]["mask"]["w_conf"]) for i in range(3)] == pytest.approx([0.2, 0.3, 0.4])
+        assert data.right_labels.tolist() == [1, 1, -1]  # the last has no label
+    with pytest.raises(InputError, match="labels: 4 for 5 images, of which 3 are used"):
+        ArrayDataset(IMAGES, LABELS[:4], start=1, stop=-1)
+    with pytest.raises(InputError, match=r"weights: shape \(4,\) for 3 images"):
+        ArrayDataset(IMAGES, LABELS, weights=weights[:4], start=1, stop=-1)
     with pytest.raises(InputError, match="int32 images have no scale of their own; give image_scale"):
         ArrayDataset(IMAGES.astype(np.int32), LABELS)
 
