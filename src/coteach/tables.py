@@ -206,8 +206,13 @@ def table_writer(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Seque
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> None:
     """Write a CSV file whole or not at all."""
+    write_text(path, table_text(columns, rows))
+
+
+def table_text(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    """What :func:`write_table` writes."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    return text.getvalue()

@@ -18,6 +18,7 @@ from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.models import SmallMobileNet
 from coteach.training.history import LabelHistory
 from coteach.training.history_recording import HISTORY_FILE, write_history
+from coteach.training.out_of_fold import OutOfFold
 from coteach.types import Batch
 
 CONFIG = """
@@ -142,7 +143,7 @@ def test_a_table_that_was_corrected_by_hand_is_not_replaced(trained, capsys):
     capsys.readouterr()
     assert outcome("audit", "run", "--top", "4") == 1
     assert (
-        "labels.csv: is not as an audit wrote it, and would be replaced; move it, if it was corrected"
+        "labels.csv: is not as the last audit wrote it, and would be replaced; move it if it was corrected"
         in capsys.readouterr().err
     )
     assert table.read_text() == corrected
@@ -150,8 +151,82 @@ def test_a_table_that_was_corrected_by_hand_is_not_replaced(trained, capsys):
     assert outcome("audit", "run", "--output", "elsewhere") == 0
     table.rename(trained / "reviewed.csv")
     assert outcome("audit", "run") == 0
-    (trained / "run" / "audit" / "audit.json").write_text("[]")
-    assert outcome("audit", "run") == 1  # nobody knows any more what was written
+
+
+@pytest.mark.parametrize("summary", [None, "[]", "{", "{}"])
+def test_a_table_of_which_nobody_knows_is_not_replaced(trained, summary):
+    folder = trained / "run" / "audit"
+    assert outcome("audit", "run") == 0
+    (folder / "audit.json").unlink()
+    if summary is not None:
+        (folder / "audit.json").write_text(summary)
+    assert outcome("audit", "run") == 1
+
+
+@pytest.mark.parametrize("killed", ["write_text", "np.savez_compressed"])
+def test_an_audit_that_is_killed_while_it_writes_can_be_asked_again(trained, monkeypatch, killed):
+    """What was there is whole, and known, though the next audit says something else."""
+    folder = trained / "run" / "audit"
+    assert outcome("audit", "run") == 0
+    before = [(folder / name).read_bytes() for name in ("labels.csv", "labels.npz")]
+    with np.load(trained / "run" / HISTORY_FILE) as file:
+        history = dict(file)
+    history["loss"] = history["loss"][:, ::-1]
+    np.savez(trained / "run" / HISTORY_FILE, **history)
+
+    def fail(*_args, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"coteach.cli.audit_tables.{killed}", fail)
+        assert outcome("audit", "run") == 1
+    after = [(folder / name).read_bytes() for name in ("labels.csv", "labels.npz")]
+    assert after[1] == before[1]
+    assert (after[0] == before[0]) is (killed == "write_text")
+    assert outcome("audit", "run") == 0
+    assert (folder / "labels.csv").read_bytes() != before[0]
+
+
+def test_what_is_corrected_while_folds_train_is_kept(trained, monkeypatch, capsys):
+    table = trained / "run" / "audit" / "labels.csv"
+    (trained / "run" / "config.yaml").write_text(CONFIG + "seed: 1\n")
+    assert outcome("audit", "run") == 0
+
+    def correct(*_args, **_options):
+        table.write_text(table.read_text().replace("dark", "bright", 1))
+        return OutOfFold(np.full((60, 2), 0.5, np.float32), np.zeros(60, np.int64), np.zeros(60, np.int64))
+
+    monkeypatch.setattr("coteach.training.out_of_fold.predict_out_of_fold", correct)
+    assert outcome("audit", "run", "--folds", "2") == 1
+    assert "is not as the last audit wrote it" in capsys.readouterr().err
+
+
+def test_labels_that_no_network_saw_are_not_lost(tmp_path, monkeypatch):
+    """Batches of 7 of 60 images, the last one dropped: four images are not seen in the only epoch."""
+    (tmp_path / "real").mkdir()
+    write_pictures(tmp_path / "real" / "images")
+    folder = tmp_path / "real"
+    monkeypatch.chdir(folder)
+    settings = (
+        "trainer: {max_epochs: 1, accelerator: cpu}\ndata_loader: {batch_size: 7, drop_last: true}\nseed: 1\n"
+    )
+    (folder / "conf.yaml").write_text(CONFIG.replace("train.csv", "images/train.csv") + settings)
+    assert outcome("train", "conf.yaml", "--quiet") == 0
+    assert outcome("audit", "run") == 0
+    names = ["dark", "bright"]
+    first = coteach.ImageTableDataset("images/train.csv", class_names=names)
+    labels = dict(zip(map(str, first.paths), first.labels.hard().tolist(), strict=True))
+    again = coteach.ImageTableDataset("run/audit/labels.csv", label_key="given", class_names=names)
+    assert {
+        str(path.relative_to(folder)): code
+        for path, code in zip(again.paths, again.labels.hard(), strict=True)
+    } == labels
+    with Path("run/audit/labels.csv").open(newline="") as stream:
+        unseen = [row for row in csv.DictReader(stream) if not row["p_wrong"]]
+    assert len(unseen) == 4
+    for row in unseen:
+        assert row["suggested"] == row["given"]
+        assert not row["alternative"]
 
 
 @pytest.mark.parametrize("names", [True, False])
@@ -168,20 +243,42 @@ def test_what_the_audit_suggests_can_be_trained_on(trained, names):
         found / "labels.csv", label_key="suggested", class_names=["dark", "bright"] if names else None
     )
     assert data.labels.hard().tolist() == [int(path.stem) % 2 for path in data.paths]
-    images = np.zeros((60, 8, 8), np.uint8)
-    suggested = coteach.ArrayDataset(images, found / "labels.npz", labels_key="suggested")
-    assert suggested.labels.hard().tolist() == truth.tolist()
-    given = coteach.ArrayDataset(images, found / "labels.npz", labels_key="given").labels.hard()
-    assert set(np.flatnonzero(given != truth).tolist()) == WRONG
+    with np.load(found / "labels.npz") as arrays:
+        assert arrays["suggested"].tolist() == truth.tolist()
+        assert set(np.flatnonzero(arrays["given"] != truth).tolist()) == WRONG
 
 
-def test_a_run_that_has_not_finished_is_told(tmp_path, monkeypatch, capsys):
+def test_arrays_of_which_a_part_is_used_get_labels_for_all(trained):
+    given = np.arange(60) % 2
+    given[list(WRONG)] ^= 1
+    np.savez(
+        "train.npz",
+        images=np.zeros((90, 8, 8), np.uint8),
+        labels=np.concatenate([np.zeros(10, np.int64), given, np.ones(20, np.int64)]),
+    )
+    part = "{_target_: coteach.ArrayDataset, images: train.npz, start: 10, stop: 70}"
+    config = re.sub("(?<=train_dataset: ).*", part, CONFIG)
+    (trained / "run" / "config.yaml").write_text(config)
+    assert outcome("audit", "run") == 0
+    data = coteach.ArrayDataset(
+        "train.npz", "run/audit/labels.npz", labels_key="suggested", start=10, stop=70
+    )
+    assert data.labels.hard().tolist() == (np.arange(60) % 2).tolist()
+    with np.load("run/audit/labels.npz") as arrays:
+        for name in ("given", "suggested", "alternative"):
+            assert (arrays[name][:10] == -1).all()
+            assert (arrays[name][70:] == -1).all()
+        assert np.isfinite(arrays["p_wrong"]).sum() == 60
+
+
+def test_a_run_that_has_not_ended_is_told(tmp_path, monkeypatch, capsys):
     train_on_pictures(tmp_path / "real", monkeypatch, epochs=2)
     assert outcome("audit", "run") == 0
-    assert "has not finished" not in capsys.readouterr().err
+    assert "has not ended" not in capsys.readouterr().err
     Path("run", HISTORY_FILE).unlink()  # its last checkpoint holds as much
     assert outcome("audit", "run") == 0
-    assert "run has not finished: judged by its 2 epochs so far" in capsys.readouterr().err
+    told = "run has no label_history.npz, as of a run that has not ended: judged by its last checkpoint, of epoch 2"
+    assert told in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_fold_is_told(trained, monkeypatch, capsys):

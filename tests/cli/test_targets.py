@@ -165,3 +165,11 @@ def test_without_weights_nothing_is_said_of_the_layers_that_they_would_freeze():
     }
     model = TargetResolver(pretrained=False).build(node, "model", "model")
     assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("names", [["cat", 10], [True, "dog"]])
+def test_class_names_that_yaml_takes_for_something_else_are_refused(names):
+    node = {"_target_": "coteach.ImageTableDataset", "input_csv_path": "train.csv", "class_names": names}
+    remedy = r"is no text; put names that look like numbers, yes or no in quotes"
+    with pytest.raises(TargetError, match=rf"train_dataset\.class_names: (10|True) {remedy}"):
+        TargetResolver().build(node, "dataset", "train_dataset")

@@ -39,7 +39,7 @@ def test_they_do_not_make_other_data():
 
 @pytest.mark.parametrize("clean", [CLEAN[:4], CLEAN[:, None], CLEAN.astype(float)])
 def test_what_does_not_fit_is_refused(clean):
-    with pytest.raises(InputError, match=r"clean_labels: are .* for 5 images"):
+    with pytest.raises(InputError, match=r"clean_labels: (4|are .*) for 5 images"):
         ArrayDataset(IMAGES, GIVEN, clean_labels=clean)
 
 

@@ -76,7 +76,7 @@ def test_an_item_that_no_network_saw_has_no_figures():
     assert 5 not in found.ranked()
     last = found.rows(NAMES)[-2:]  # with a label, and without
     assert [(row["id"], row["given"], row["suggested"], row["p_wrong"]) for row in last] == [
-        ("5", "cat", "", ""),
+        ("5", "cat", "cat", ""),
         ("19", "", "", ""),
     ]
     assert found.forgetting[6] == 6

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,6 @@ from coteach.cli.progress import shows_progress, track
 from coteach.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from coteach.cli.config import RunConfig
     from coteach.cli.targets import TargetResolver
     from coteach.report.audit import LabelAudit
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from coteach.training.out_of_fold import OutOfFold
 
 _PAGE = "audit.html"
-_SUMMARY = "audit.json"
 
 
 def audit_images(
@@ -47,38 +43,43 @@ def audit_images(
     from coteach.cli.runs import config_of
     from coteach.cli.targets import TargetResolver
     from coteach.cli.writable import check_writable_folder
-    from coteach.files import write_json
     from coteach.report.audit import audit_history
-    from coteach.training.history_recording import HISTORY_FILE, read_history
+    from coteach.training.history_recording import read_history
 
     resolver = TargetResolver(allow_target)
     history = read_history(run_dir)
     found = audit_history(history)
     check_writable_folder(folder, f"--output-dir {folder}")
-    refuse_edited(folder, _SUMMARY)
+    refuse_edited(folder)
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
-    own_names = getattr(dataset, "class_names", None)
-    names = list(config.class_names or own_names or legend_of(config).names)
+    names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
     _check_same(dataset, found, run_dir, names)
     if folds is not None:
         outside = _out_of_fold(config, resolver, folds, folder)
         found = audit_history(history, outside.probs)
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_edited(folder)  # again: folds take long
+    write_tables(folder, found, dataset, names, {"folds": folds})
     paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
-    checksum = write_tables(folder, found, own_names, paths)
-    write_json(folder / _SUMMARY, found.summary(names) | {"folds": folds} | checksum)
     facts = [("method", str(config.method.get("name", "")))]
     facts += [] if folds is None else [("out of fold", f"{folds} folds")]
     _write_page(folder, run_dir, found, names, _gallery(dataset, found, top, paths), facts, folds)
-    say(
-        f"{found.noise_rate:.1%} of {len(found.ranked())} labels are probably wrong; the first of {TABLE} the most"
-    )
+    _tell(run_dir, found, int(history["epoch"].max()) + 1)
+    say(f"written: {folder / _PAGE}")
+
+
+def _tell(run_dir: Path, found: LabelAudit, epochs: int) -> None:
+    from coteach.training.history_recording import HISTORY_FILE
+
+    count = len(found.ranked())
+    say(f"{found.noise_rate:.1%} of {count} labels are probably wrong; the first of {TABLE} the most")
     if found.caution:
         warn(found.caution)
     if not (run_dir / HISTORY_FILE).is_file():
-        warn(f"{run_dir} has not finished: judged by its {_epochs(history)} epochs so far")
-    say(f"written: {folder / _PAGE}")
+        warn(
+            f"{run_dir} has no {HISTORY_FILE}, as of a run that has not ended: judged by its last checkpoint, of epoch {epochs}"
+        )
 
 
 def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder: Path) -> OutOfFold:
@@ -102,11 +103,6 @@ def _out_of_fold(config: RunConfig, resolver: TargetResolver, folds: int, folder
     except KeyboardInterrupt as pressed:
         remedy = "the same command goes on with the fold that was interrupted"
         raise TrainingError(str(folder), "stopped by Ctrl-C", remedy) from pressed
-
-
-def _epochs(history: Mapping[str, np.ndarray]) -> int:
-    """In how many epochs labels were seen."""
-    return int(history["epoch"].max()) + 1
 
 
 def _write_page(

@@ -4,63 +4,106 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from coteach.errors import InputError
+from coteach.files import whole_file, write_json, write_text
+from coteach.tables import table_text
 
 if TYPE_CHECKING:
     from coteach.report.audit import LabelAudit
 
 TABLE = "labels.csv"
 ARRAYS = "labels.npz"
-CHECKSUM = "labels_csv_sha256"
+SUMMARY = "audit.json"
+_CHECKSUMS = "labels_csv_sha256"
 
 
-def refuse_edited(folder: Path, summary: str) -> None:
+def refuse_edited(folder: Path) -> None:
     """Refuse to replace a table that somebody has corrected.
 
     Args:
         folder: of an audit.
-        summary: its JSON file, which knows the table's checksum.
 
     Raises:
         InputError: the table is there, and not as the audit wrote it.
     """
     table = folder / TABLE
-    if not table.is_file():
-        return
-    try:
-        known = json.loads((folder / summary).read_text(encoding="utf-8")).get(CHECKSUM)
-    except (OSError, ValueError, AttributeError):  # it is gone or damaged: nobody knows
-        known = None
-    if known != _checksum(table):
-        cause = "is not as an audit wrote it, and would be replaced"
-        raise InputError(
-            str(table), cause, "move it, if it was corrected by hand, or give another --output-dir"
-        )
+    if table.is_file() and _checksum(table.read_bytes()) not in _known(folder):
+        cause = "is not as the last audit wrote it, and would be replaced"
+        remedy = "move it if it was corrected by hand, else delete it, or give another --output-dir"
+        raise InputError(str(table), cause, remedy)
 
 
 def write_tables(
-    folder: Path, found: LabelAudit, classes: Sequence[str] | None, paths: Mapping[int, str]
-) -> dict[str, str]:
-    """Write both.
+    folder: Path,
+    found: LabelAudit,
+    dataset: Any,
+    names: Sequence[str],
+    facts: dict[str, Any],
+) -> None:
+    """Write both tables, and the summary.
 
     Args:
-        folder: where to.
+        folder: where to; a table there is as an audit wrote it.
         found: the audit.
-        classes: names by which the training set knows its classes; None if it knows them by number.
-        paths: id -> file, of items that are one.
-
-    Returns:
-        The table's checksum, for the summary.
+        dataset: what the run was trained on; the table is in its words, the classes by its names or by number.
+        names: of the classes, for the summary.
+        facts: what else goes into the summary.
     """
-    words = [str(code) for code in range(len(found.quality.transition))] if classes is None else classes
-    found.write(folder / TABLE, words, paths)
-    found.write_arrays(folder / ARRAYS)
-    return {CHECKSUM: _checksum(folder / TABLE)}
+    from coteach.data.image_set import ImageSet
+    from coteach.report.audit import COLUMNS
+
+    if isinstance(dataset, ImageSet):  # the history knows those labels only that a network has seen
+        found = replace(found, given=np.where(found.given < 0, dataset.labels.hard(), found.given))
+    own = list(getattr(dataset, "class_names", None) or ())
+    count = len(found.quality.transition)
+    words = own if len(own) == count else [str(code) for code in range(count)]
+    paths = {item: str(Path(path).absolute()) for item, path in enumerate(getattr(dataset, "paths", ()))}
+    text = table_text(COLUMNS, found.rows(words, paths))
+    checksums = [_checksum(text.encode())]
+    if (folder / TABLE).is_file():  # killed before it is replaced, an audit leaves one that is known
+        checksums.append(_checksum((folder / TABLE).read_bytes()))
+    write_json(folder / SUMMARY, found.summary(names) | facts | {_CHECKSUMS: checksums})
+    write_text(folder / TABLE, text)
+    with whole_file(folder / ARRAYS) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **_arrays(found, dataset))
 
 
-def _checksum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _arrays(found: LabelAudit, dataset: Any) -> dict[str, Any]:
+    """One value for each image of the arrays, also of those that the set does not use: -1 and NaN."""
+    values: dict[str, Any] = {
+        "given": found.given,
+        "suggested": found.corrected,
+        "alternative": found.alternative,
+        "p_wrong": found.p_wrong,
+    }
+    if not hasattr(dataset, "positions"):
+        return values
+    whole = {}
+    for name, of_used in values.items():
+        whole[name] = np.full(dataset.total, np.nan if name == "p_wrong" else -1, of_used.dtype)
+        whole[name][dataset.positions] = of_used
+    return whole
+
+
+def _known(folder: Path) -> list[str]:
+    """Checksums of the tables that an audit wrote, or was about to write."""
+    try:
+        return list(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))[_CHECKSUMS])
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # gone, damaged, or of an earlier version: nobody knows
+        return []
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

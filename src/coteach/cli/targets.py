@@ -121,6 +121,8 @@ class TargetResolver:
             for key, value in node.items()
             if key != _KEY
         }
+        if kind == "dataset":
+            _refuse_unquoted(values.get("class_names"), f"{place}.class_names")
         _fill_in(values, target, kind)
         try:
             with fetching(target, node, place) if kind == "model" else nullcontext():
@@ -137,6 +139,19 @@ class TargetResolver:
         if isinstance(value, list):
             return [self._value(one, kind, f"{place}[{i}]", *positional) for i, one in enumerate(value)]
         return value
+
+
+def _refuse_unquoted(names: Any, place: str) -> None:
+    """Refuse classes called 10 or no, which YAML takes for a number and for false: labels would mean other classes.
+
+    Raises:
+        TargetError: one is no text.
+    """
+    for name in names if isinstance(names, list) else ():
+        if not isinstance(name, str):
+            raise TargetError(
+                place, f"{name!r} is no text", "put names that look like numbers, yes or no in quotes"
+            )
 
 
 def _a(kind: Kind) -> str:

@@ -31,11 +31,11 @@ class ArrayDataset(ImageSet):
     Args:
         images: ``(N, H, W)``, ``(N, H, W, bands)`` or ``(N, bands, H, W)``, integers or floats: an array, a tensor, or
             the path of a .npy, .npz or idx file (also gzipped). A .npy file is not read into memory.
-        labels: ``(N,)`` integer classes (-1: no label) or ``(N, C)`` float shares, given as the images are, of all images or of
-            those from ``start`` to ``stop``; None takes them from the .npz file of the images.
+        labels: ``(N,)`` integer classes (-1: no label) or ``(N, C)`` float shares, given as the images are; None takes
+            them from the .npz file of the images.
         augmentation_list: albumentations transforms.
         layout: order of the axes; ``auto`` takes the one of at most 4 for the bands.
-        weights: ``(N,)`` confidence in the labels, in [0, 1], for as many as labels may be; None means 1.
+        weights: ``(N,)`` confidence in the labels, in [0, 1]; None means 1.
         clean_labels: ``(N,)`` true classes where they are known, -1 where not, given as the labels are. Nothing learns
             from them: training records which share of the selected labels is right.
         class_names: names by code, or None.
@@ -51,6 +51,8 @@ class ArrayDataset(ImageSet):
         device: keep all images there (``cuda``), as they are stored; batches are then made there, without loader workers.
 
     Attributes:
+        positions: of the images that are used, among all.
+        total: how many images there are.
         stacks: whether batches are made at once, by :meth:`stacked`; with an ``augmentation_list`` they are not.
 
     Raises:
@@ -94,23 +96,20 @@ class ArrayDataset(ImageSet):
         if labels is None and not named(images).endswith(".npz"):
             raise OptionError("labels", "are missing", "give them, or a .npz file that holds them as well")
         values = load_array(images if labels is None else labels, labels_key, "labels")
-        self._offset = range(len(stored))[part].start
+        self.total = len(stored)
+        self.positions = range(self.total)[part]
         self._images = _arranged(stored, layout)[part]
         self._divisor = np.float32(scale_divisor(str(stored.dtype), image_scale, Path(self._name)))
         _check_finite(self._images, self.place)
-        used = _of_used(values, len(stored), part)
-        if len(used) != len(self._images):
-            of = "" if len(self._images) == len(stored) else f", of which {len(self._images)} are used"
-            raise InputError("labels", f"{len(values)} for {len(stored)} images{of}", "give one an image")
         trusted = None if weights is None else load_array(weights, "weights", "weights")
         true = None if clean_labels is None else load_array(clean_labels, clean_labels_key, "clean labels")
         super().__init__(
             ImageLabels(
-                used,
-                None if trusted is None else _of_used(trusted, len(stored), part),
+                _cut("labels", values, len(stored), part),
+                None if trusted is None else _cut("weights", trusted, len(stored), part),
                 class_names=class_names,
                 num_classes=num_classes,
-                clean=None if true is None else _of_used(true, len(stored), part),
+                clean=None if true is None else _cut("clean_labels", true, len(stored), part),
             ),
             augmentation_list,
             scaled=float(self._divisor) != 1,
@@ -162,7 +161,7 @@ class ArrayDataset(ImageSet):
 
     def place(self, index: int) -> str:
         """Its position in the array."""
-        return f"{self._name}, item {self._offset + index}"
+        return f"{self._name}, item {self.positions[index]}"
 
     def fingerprint(self) -> str:
         """Of images, labels and weights, as they are."""
@@ -177,9 +176,15 @@ def _on_device(images: np.ndarray, device: str | torch.device) -> Tensor:
     return torch.tensor(np.ascontiguousarray(wide), device=device)
 
 
-def _of_used(values: np.ndarray, count: int, part: slice) -> np.ndarray:
-    """The values of the images that are used, of those of all ``count`` images; others are left as they are."""
-    return values[part] if len(values) == count else values
+def _cut(name: str, values: np.ndarray, count: int, part: slice) -> np.ndarray:
+    """The values of the images that are used.
+
+    Raises:
+        InputError: there is not one for each image, also of those that are not used.
+    """
+    if len(values) != count:
+        raise InputError(name, f"{len(values)} for {count} images", "give one an image")
+    return values[part]
 
 
 def _arranged(images: np.ndarray, layout: Layout) -> np.ndarray:

@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
 from coteach.errors import CoteachWarning, InputError
-from coteach.files import whole_file
 from coteach.labels.quality import JudgedLabels
 from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
@@ -92,16 +91,21 @@ class LabelAudit:
         """Ids of the items with a label, the most probably wrong first."""
         return self.quality.ranked()
 
+    @property
+    def corrected(self) -> Int64[np.ndarray, " n"]:
+        """``(N,)`` int64, ``suggested``, and the label as it is where that is not known; -1 without both."""
+        return np.where(self.suggested < 0, self.given, self.suggested)
+
     def rows(self, names: Sequence[str], paths: Mapping[int, str] | None = None) -> list[dict[str, str]]:
         """The table of all items: the most probably wrong first, at the end those without a label or that no network saw.
 
-        What is not known is an empty cell.
+        What is not known is an empty cell, but ``suggested`` is :attr:`corrected`, which can be trained on.
 
         Args:
             names: one a class.
             paths: id -> file, of items that are one.
         """
-        classes = {name: getattr(self, name) for name in _CLASSES}
+        classes = {name: getattr(self, name) for name in _CLASSES} | {"suggested": self.corrected}
         numbers = {name: getattr(self, name) for name in _NUMBERS}
         judged = self.ranked()
         others = np.setdiff1d(np.arange(len(self.given)), judged)
@@ -115,11 +119,6 @@ class LabelAudit:
     def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
         """Write the table as CSV, whole or not at all; see :meth:`rows`."""
         write_table(path, COLUMNS, self.rows(names, paths))
-
-    def write_arrays(self, path: Path) -> None:
-        """Write ``given``, ``suggested``, ``alternative`` and ``p_wrong`` as npz file, whole or not at all; rows are ids."""
-        with whole_file(path) as partial, partial.open("wb") as stream:
-            np.savez_compressed(stream, **{name: getattr(self, name) for name in (*_CLASSES, "p_wrong")})
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain numbers and lists for JSON."""
