@@ -76,14 +76,16 @@ def write_tables(
 
 
 def _arrays(found: LabelAudit, dataset: Any) -> dict[str, Any]:
-    """One value for each image of the arrays, also of those that the set does not use: -1 and NaN."""
+    """One value an item; of arrays for each image, -1 and NaN for those that the set does not use."""
+    from coteach.data.image_arrays import ArrayDataset
+
     values: dict[str, Any] = {
         "given": found.given,
         "suggested": found.corrected,
         "alternative": found.alternative,
         "p_wrong": found.p_wrong,
     }
-    if not hasattr(dataset, "positions"):
+    if not isinstance(dataset, ArrayDataset):
         return values
     whole = {}
     for name, of_used in values.items():
@@ -93,15 +95,11 @@ def _arrays(found: LabelAudit, dataset: Any) -> dict[str, Any]:
 
 
 def _known(folder: Path) -> list[str]:
-    """Checksums of the tables that an audit wrote, or was about to write."""
+    """Checksums of the tables that an audit wrote, or was about to write; none if nobody knows."""
+    unknown = OSError, ValueError, KeyError, TypeError  # gone, damaged, or of an earlier version
     try:
         return list(json.loads((folder / SUMMARY).read_text(encoding="utf-8"))[_CHECKSUMS])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ):  # gone, damaged, or of an earlier version: nobody knows
+    except unknown:
         return []
 
 
