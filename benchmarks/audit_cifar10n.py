@@ -53,6 +53,15 @@ np.savez(sys.argv[2], **scores)
 """
 
 
+def confused(truth: np.ndarray) -> np.ndarray:
+    """Labels of Fashion-MNIST as people might give them: classes that look alike are mistaken."""
+    transition = np.eye(10)
+    for (true, given), rate in CONFUSED.items():
+        transition[true, given] = rate
+        transition[true, true] -= rate
+    return transition_noise(truth, transition, seed=0).labels
+
+
 def load(noise: str, chosen: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Images (uint8), true classes, and labels as they are given."""
     if noise == "fashion":
@@ -60,12 +69,8 @@ def load(noise: str, chosen: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         files = (folder / f"train-{part}.gz" for part in ("images-idx3-ubyte", "labels-idx1-ubyte"))
         data = coteach.ArrayDataset(*map(str, files), start=chosen.start, stop=chosen.stop)
         images = np.stack([np.asarray(data.plain(i)["image"]) for i in range(len(data))])
-        transition = np.eye(10)
-        for (true, given), rate in CONFUSED.items():
-            transition[true, given] = rate
-            transition[true, true] -= rate
         truth = data.labels.values
-        return images, truth, transition_noise(truth, transition, seed=0).labels
+        return images, truth, confused(truth)
     labels = np.load(prepare_cifar10n())
     images = np.load(prepare_cifar10() / "train.npz")["images"][chosen]
     clean, given = (labels[name][chosen].astype(np.int64) for name in ("clean", noise))

@@ -20,9 +20,9 @@ from torch import nn
 from torch.optim import AdamW
 
 import coteach
-from audit_cifar10n import CONFUSED, load, method
+from audit_cifar10n import confused, load, method
 from coteach.data.samples import prepare_cifar10
-from coteach.labels.class_noise import pair_flip_noise, symmetric_noise, transition_noise
+from coteach.labels.class_noise import pair_flip_noise, symmetric_noise
 from coteach.training.fit_result import FitResult
 from fashion_network import network
 from known_noise import CLASSES
@@ -44,15 +44,6 @@ class Task(NamedTuple):
     given: np.ndarray
     test_images: np.ndarray
     test_truth: np.ndarray
-
-
-def confused(labels: np.ndarray) -> np.ndarray:
-    """Fashion-MNIST as people might mislabel it."""
-    transition = np.eye(CLASSES)
-    for (true, given), rate in CONFUSED.items():
-        transition[true, given] = rate
-        transition[true, true] -= rate
-    return transition_noise(labels, transition, seed=0).labels
 
 
 FASHION = {
@@ -106,8 +97,8 @@ def accuracies(of: Task, seed: int) -> dict[str, tuple[float, float]]:
     corrected = {"suggested": found.suggested}
     for share in REVIEWED:
         seen = suspects[: round(share * COUNT)]
-        corrected[f"{share:.0%} read"] = of.given.copy()
-        corrected[f"{share:.0%} read"][seen] = of.truth[seen]
+        corrected[f"{share:.0%} reviewed"] = of.given.copy()
+        corrected[f"{share:.0%} reviewed"][seen] = of.truth[seen]
     rows = {
         "as given": figures(of.given, first),
         "as given, twice as long": figures(of.given, fit(of.given, 2 * EPOCHS)),
