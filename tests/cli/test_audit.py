@@ -76,13 +76,11 @@ def trained(tmp_path, monkeypatch):
     return folder
 
 
-def train_on_pictures(folder, monkeypatch, *, epochs):
+def train_on_pictures(folder, monkeypatch, *, epochs, loader="batch_size: 6"):
     """A run ``run`` of the command in ``folder``, which becomes the working directory."""
     write_pictures(folder)
     monkeypatch.chdir(folder)
-    settings = (
-        f"trainer: {{max_epochs: {epochs}, accelerator: cpu}}\ndata_loader: {{batch_size: 6}}\nseed: 1\n"
-    )
+    settings = f"trainer: {{max_epochs: {epochs}, accelerator: cpu}}\ndata_loader: {{{loader}}}\nseed: 1\n"
     (folder / "conf.yaml").write_text(CONFIG + settings)
     assert outcome("train", "conf.yaml", "--quiet") == 0
 
@@ -191,6 +189,7 @@ def test_what_is_corrected_while_folds_train_is_kept(trained, monkeypatch, capsy
     table = trained / "run" / "audit" / "labels.csv"
     (trained / "run" / "config.yaml").write_text(CONFIG + "seed: 1\n")
     assert outcome("audit", "run") == 0
+    as_written = table.read_text()
 
     def correct(*_args, **_options):
         table.write_text(table.read_text().replace("dark", "bright", 1))
@@ -199,26 +198,19 @@ def test_what_is_corrected_while_folds_train_is_kept(trained, monkeypatch, capsy
     monkeypatch.setattr("coteach.training.out_of_fold.predict_out_of_fold", correct)
     assert outcome("audit", "run", "--folds", "2") == 1
     assert "is not as the last audit wrote it" in capsys.readouterr().err
+    assert table.read_text().count("dark") == as_written.count("dark") - 1
 
 
 def test_labels_that_no_network_saw_are_not_lost(tmp_path, monkeypatch):
     """Batches of 7 of 60 images, the last one dropped: four images are not seen in the only epoch."""
-    (tmp_path / "real").mkdir()
-    write_pictures(tmp_path / "real" / "images")
-    folder = tmp_path / "real"
-    monkeypatch.chdir(folder)
-    settings = (
-        "trainer: {max_epochs: 1, accelerator: cpu}\ndata_loader: {batch_size: 7, drop_last: true}\nseed: 1\n"
-    )
-    (folder / "conf.yaml").write_text(CONFIG.replace("train.csv", "images/train.csv") + settings)
-    assert outcome("train", "conf.yaml", "--quiet") == 0
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=1, loader="batch_size: 7, drop_last: true")
     assert outcome("audit", "run") == 0
     names = ["dark", "bright"]
-    first = coteach.ImageTableDataset("images/train.csv", class_names=names)
+    first = coteach.ImageTableDataset("train.csv", class_names=names)
     labels = dict(zip(map(str, first.paths), first.labels.hard().tolist(), strict=True))
     again = coteach.ImageTableDataset("run/audit/labels.csv", label_key="given", class_names=names)
     assert {
-        str(path.relative_to(folder)): code
+        str(path.relative_to(tmp_path / "real")): code
         for path, code in zip(again.paths, again.labels.hard(), strict=True)
     } == labels
     with Path("run/audit/labels.csv").open(newline="") as stream:

@@ -84,8 +84,9 @@ def audit(
     """Which labels that the run in RUN_DIR was trained on are probably wrong, and what they should be.
 
     Of images: labels.csv (all labels, the most probably wrong first; a copy can be corrected and trained on, one
-    corrected in its place is not replaced), labels.npz (the same for arrays), audit.html (the worst as pictures,
-    estimated noise rate and confusions) and audit.json (the figures).
+    corrected in its place is not replaced), labels.npz (labels, suggestions and p_wrong in the order of the training
+    set, for arrays), audit.html (the worst as pictures, estimated noise rate and confusions) and audit.json (the
+    figures).
 
     Of label maps (--sources): for each tile and map {tile_id}_{map}.tif, where band 1 is the probability in percent
     that the map is wrong, and band 2 the more probable class; source_errors.csv with estimated error rates,

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coteach.cli.audit_tables import TABLE, refuse_edited, write_tables
+from coteach.cli.audit_tables import TABLE, paths_of, refuse_edited, write_tables
 from coteach.cli.output import detail, say, warn
 from coteach.cli.progress import shows_progress, track
 from coteach.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from coteach.cli.config import RunConfig
     from coteach.cli.targets import TargetResolver
     from coteach.report.audit import LabelAudit
@@ -48,23 +50,19 @@ def audit_images(
 
     resolver = TargetResolver(allow_target)
     history = read_history(run_dir)
-    found = audit_history(history)
     check_writable_folder(folder, f"--output-dir {folder}")
     refuse_edited(folder)
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
-    _check_same(dataset, found, run_dir, names)
-    if folds is not None:
-        outside = _out_of_fold(config, resolver, folds, folder)
-        found = audit_history(history, outside.probs)
+    _check_same(dataset, history["label"], run_dir, names)
+    outside = None if folds is None else _out_of_fold(config, resolver, folds, folder).probs
+    found = audit_history(history, outside)
     folder.mkdir(parents=True, exist_ok=True)
-    refuse_edited(folder)  # again: folds take long
     write_tables(folder, found, dataset, names, {"folds": folds})
-    paths = {item: str(path) for item, path in enumerate(getattr(dataset, "paths", ()))}
     facts = [("method", str(config.method.get("name", "")))]
     facts += [] if folds is None else [("out of fold", f"{folds} folds")]
-    _write_page(folder, run_dir, found, names, _gallery(dataset, found, top, paths), facts, folds)
+    _write_page(folder, run_dir, found, names, _gallery(dataset, found, top), facts, folds)
     _tell(run_dir, found, int(history["epoch"].max()) + 1)
     say(f"written: {folder / _PAGE}")
 
@@ -136,7 +134,7 @@ def _write_page(
     write_text(folder / _PAGE, render_audit(page))
 
 
-def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]) -> None:
+def _check_same(dataset: Any, recorded: np.ndarray, run_dir: Path, names: list[str]) -> None:
     """Refuse to show other images than those the history is of.
 
     Raises:
@@ -146,18 +144,18 @@ def _check_same(dataset: Any, found: LabelAudit, run_dir: Path, names: list[str]
     from coteach.training.state import read_state
 
     remedy = "restore the data that the run was trained on, or train again"
-    if len(dataset) != len(found.given):
-        cause = f"has {len(dataset)} images, the history of {run_dir} has {len(found.given)}"
+    if len(dataset) != len(recorded):
+        cause = f"has {len(dataset)} images, the history of {run_dir} has {len(recorded)}"
         raise InputError("train_dataset", cause, remedy)
     if not isinstance(dataset, ImageSet):
         return
     labels = dataset.labels.hard()
-    other = (labels >= 0) & (found.given >= 0) & (labels != found.given)
+    other = (labels >= 0) & (recorded >= 0) & (labels != recorded)
     if other.any():
         first = int(other.argmax())
         cause = (
             f"of {len(labels)} labels {other.sum()} are not those in the history of {run_dir}: {dataset.place(first)} is "
-            f"{_named(names, int(labels[first]))}, there image {first} is {_named(names, int(found.given[first]))}"
+            f"{_named(names, int(labels[first]))}, there image {first} is {_named(names, int(recorded[first]))}"
         )
         raise InputError("train_dataset", cause, remedy)
     trained_on = read_state(run_dir).get("identity", {}).get("train_dataset", {}).get("content")
@@ -173,10 +171,10 @@ def _named(names: list[str], code: int) -> str:
     return repr(names[code]) if code < len(names) else f"class {code}"
 
 
-def _gallery(dataset: Any, found: LabelAudit, top: int, paths: dict[int, str]) -> list[Suspect]:
+def _gallery(dataset: Any, found: LabelAudit, top: int) -> list[Suspect]:
     from coteach.report.audit_page import Suspect, suspect
 
-    chosen = found.ranked()[:top].tolist()
+    chosen, paths = found.ranked()[:top].tolist(), paths_of(dataset)
     shown = []
     with track(len(chosen), "pictures") as advance:
         for item in chosen:

@@ -13,7 +13,6 @@ import numpy as np
 
 from coteach.errors import InputError
 from coteach.files import whole_file, write_json, write_text
-from coteach.tables import table_text
 
 if TYPE_CHECKING:
     from coteach.report.audit import LabelAudit
@@ -24,20 +23,27 @@ SUMMARY = "audit.json"
 _CHECKSUMS = "labels_csv_sha256"
 
 
-def refuse_edited(folder: Path) -> None:
+def refuse_edited(folder: Path) -> list[str]:
     """Refuse to replace a table that somebody has corrected.
 
     Args:
         folder: of an audit.
 
+    Returns:
+        The checksum of the table that is there; nothing if there is none.
+
     Raises:
         InputError: the table is there, and not as the audit wrote it.
     """
     table = folder / TABLE
-    if table.is_file() and _checksum(table.read_bytes()) not in _known(folder):
+    if not table.is_file():
+        return []
+    found = _checksum(table.read_bytes())
+    if found not in _known(folder):
         cause = "is not as the last audit wrote it, and would be replaced"
         remedy = "move it if it was corrected by hand, else delete it, or give another --output-dir"
         raise InputError(str(table), cause, remedy)
+    return [found]
 
 
 def write_tables(
@@ -50,29 +56,34 @@ def write_tables(
     """Write both tables, and the summary.
 
     Args:
-        folder: where to; a table there is as an audit wrote it.
+        folder: where to.
         found: the audit.
         dataset: what the run was trained on; the table is in its words, the classes by its names or by number.
         names: of the classes, for the summary.
         facts: what else goes into the summary.
+
+    Raises:
+        InputError: a table that is there was corrected by hand; nothing is written then.
     """
     from coteach.data.image_set import ImageSet
-    from coteach.report.audit import COLUMNS
 
     if isinstance(dataset, ImageSet):  # the history knows those labels only that a network has seen
         found = replace(found, given=np.where(found.given < 0, dataset.labels.hard(), found.given))
     own = list(getattr(dataset, "class_names", None) or ())
     count = len(found.quality.transition)
     words = own if len(own) == count else [str(code) for code in range(count)]
-    paths = {item: str(Path(path).absolute()) for item, path in enumerate(getattr(dataset, "paths", ()))}
-    text = table_text(COLUMNS, found.rows(words, paths))
-    checksums = [_checksum(text.encode())]
-    if (folder / TABLE).is_file():  # killed before it is replaced, an audit leaves one that is known
-        checksums.append(_checksum((folder / TABLE).read_bytes()))
+    text = found.table(words, paths_of(dataset))
+    # that of the table which is there as well: an audit that is killed before it replaces it leaves one that is known
+    checksums = [_checksum(text.encode()), *refuse_edited(folder)]
     write_json(folder / SUMMARY, found.summary(names) | facts | {_CHECKSUMS: checksums})
     write_text(folder / TABLE, text)
     with whole_file(folder / ARRAYS) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **_arrays(found, dataset))
+
+
+def paths_of(dataset: Any) -> dict[int, str]:
+    """Id -> absolute path, of images that are files; links are not followed."""
+    return {item: str(Path(path).absolute()) for item, path in enumerate(getattr(dataset, "paths", ()))}
 
 
 def _arrays(found: LabelAudit, dataset: Any) -> dict[str, Any]:

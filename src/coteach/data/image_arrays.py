@@ -51,8 +51,8 @@ class ArrayDataset(ImageSet):
         device: keep all images there (``cuda``), as they are stored; batches are then made there, without loader workers.
 
     Attributes:
-        positions: of the images that are used, among all.
-        total: how many images there are.
+        positions: range in 0 to ``total`` - 1: for each item, which image of the array it is.
+        total: int, images in the array, also those that are not used.
         stacks: whether batches are made at once, by :meth:`stacked`; with an ``augmentation_list`` they are not.
 
     Raises:

@@ -150,10 +150,9 @@ def _label_fault(key: str, cell: str, codes: Mapping[str, int]) -> str:
     try:
         code = _code(cell, codes)
     except ValueError:
-        known = (
-            f"none of {', '.join(codes)}" if codes else "no integer (names need class_names of this data set)"
-        )
-        return f"{key} {cell!r} is {known}"
+        if codes:
+            return f"{key} {cell!r} is none of {', '.join(codes)}"
+        return f"{key} {cell!r} is no integer (names need class_names of this data set)"
     if not NO_LABEL <= code < (len(codes) or _MOST_CLASSES):
         return f"{key} {code} is not one of 0 to {len(codes) - 1}" if codes else f"{key} is {code}"
     return ""

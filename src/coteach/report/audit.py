@@ -16,7 +16,7 @@ from coteach.errors import CoteachWarning, InputError
 from coteach.labels.quality import JudgedLabels
 from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
-from coteach.tables import write_table
+from coteach.tables import table_text
 
 _CLASSES = ("given", "suggested", "alternative")
 _NUMBERS = ("p_wrong", "loss", "margin", "forgetting", "agreement")
@@ -30,7 +30,7 @@ class LabelAudit:
     """The audit of the labels of ``N`` items.
 
     Args:
-        given: ``(N,)`` int64, the labels as they are; -1 for none.
+        given: ``(N,)`` int64, the labels as they are; -1 for none, and of a run also where no network saw the item.
         quality: what was estimated; its ``p_wrong`` and ``suggested`` matter most.
         loss: ``(N,)`` float64, mean cross-entropy of the given label over epochs (by their weights) and networks, nats.
         margin: ``(N,)`` float64, mean score of the given label less the highest other one.
@@ -93,7 +93,7 @@ class LabelAudit:
 
     @property
     def corrected(self) -> Int64[np.ndarray, " n"]:
-        """``(N,)`` int64, ``suggested``, and the label as it is where that is not known; -1 without both."""
+        """``(N,)`` int64, ``suggested``, and ``given`` where that is -1; -1 where both are."""
         return np.where(self.suggested < 0, self.given, self.suggested)
 
     def rows(self, names: Sequence[str], paths: Mapping[int, str] | None = None) -> list[dict[str, str]]:
@@ -116,9 +116,9 @@ class LabelAudit:
             for i in [*judged.tolist(), *others.tolist()]
         ]
 
-    def write(self, path: Path, names: Sequence[str], paths: Mapping[int, str] | None = None) -> None:
-        """Write the table as CSV, whole or not at all; see :meth:`rows`."""
-        write_table(path, COLUMNS, self.rows(names, paths))
+    def table(self, names: Sequence[str], paths: Mapping[int, str] | None = None) -> str:
+        """The table as CSV; see :meth:`rows`."""
+        return table_text(COLUMNS, self.rows(names, paths))
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain numbers and lists for JSON."""
