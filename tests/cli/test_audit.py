@@ -76,11 +76,11 @@ def trained(tmp_path, monkeypatch):
     return folder
 
 
-def train_on_pictures(folder, monkeypatch, *, epochs, loader="batch_size: 6"):
+def train_on_pictures(folder, monkeypatch, *, epochs, loader="batch_size: 6", more="accelerator: cpu"):
     """A run ``run`` of the command in ``folder``, which becomes the working directory."""
     write_pictures(folder)
     monkeypatch.chdir(folder)
-    settings = f"trainer: {{max_epochs: {epochs}, accelerator: cpu}}\ndata_loader: {{{loader}}}\nseed: 1\n"
+    settings = f"trainer: {{max_epochs: {epochs}, {more}}}\ndata_loader: {{{loader}}}\nseed: 1\n"
     (folder / "conf.yaml").write_text(CONFIG + settings)
     assert outcome("train", "conf.yaml", "--quiet") == 0
 
@@ -358,6 +358,27 @@ def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):
     assert Path("run/audit/audit.html").read_text() == page
     with pytest.raises(InputError, match="out_of_fold"):
         coteach.audit("run", out_of_fold=probs[:-1])
+
+
+def test_a_run_that_recorded_nothing_is_judged_by_folds_alone(tmp_path, monkeypatch, capsys):
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=6, more="record_history: false")
+    assert outcome("audit", "run") == 1
+    assert "run: has recorded no history of its labels; train on images" in capsys.readouterr().err
+    assert not Path("run/audit").exists()
+    assert outcome("audit", "run", "--folds", "2") == 0
+    assert "run has recorded no history of its labels: judged by the folds alone" in capsys.readouterr().err
+    with np.load("run/audit/2_folds/out_of_fold.npz") as file:
+        alone = coteach.audit(file["probs"], file["labels"])
+    with Path("run/audit/labels.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["id"]) for row in rows] == alone.ranked().tolist()
+    assert {int(row["id"]) for row in rows[:3]} == WRONG
+    assert [row["loss"] for row in rows] == [""] * 60
+    page = Path("run/audit/audit.html").read_text()
+    assert "trained 2 times as the run was" in page
+    assert "nan" not in page.lower()
+    train_again = ("train", "conf.yaml", "train_dataset.input_csv_path=run/audit/labels.csv")
+    assert outcome(*train_again, "train_dataset.label_key=suggested", "output_dir=again", "--quiet") == 0
 
 
 def test_from_fit_to_the_audit(tmp_path):

@@ -137,6 +137,12 @@ def test_the_wrong_corner_is_found(audit, world, tmp_path, capsys):
     assert {row["source"]: row for row in rows_of(tmp_path / "out" / "source_errors.csv")} == errors
 
 
+def test_a_table_that_is_missing_is_told_first(tmp_path, capsys):
+    """Also of a folder without networks: loading them takes longer."""
+    assert outcome("audit", tmp_path, "--sources", tmp_path / "none.csv", "--device", "cpu") == 1
+    assert f"{tmp_path / 'none.csv'}: does not exist" in capsys.readouterr().err
+
+
 def test_columns_can_be_named_and_a_tile_may_lack_one(audit, world, tmp_path):
     rows = rows_of(world / "sources.csv")
     rows[1]["esa_path"] = ""

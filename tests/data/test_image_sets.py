@@ -465,6 +465,17 @@ def test_labels_that_are_none_of_the_classes():
         ArrayDataset(IMAGES[:0], LABELS[:0])
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_codes_are_no_class_names(tmp_path):
+    """They would say that the label 0 is the class 1."""
+    with pytest.raises(OptionError, match="class_names: 1 is no text"):
+        ArrayDataset(IMAGES, LABELS, class_names=[1, 0, 2])  # type: ignore[list-item]
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    (tmp_path / "table.csv").write_text("path,label\na.png,cat\n")
+    with pytest.raises(OptionError, match="class_names: 1 is no text"):
+        ImageTableDataset(tmp_path / "table.csv", class_names=[1, 0])  # type: ignore[list-item]
+
+
 # -- augmentation ---------------------------------------------------------------------------------------------
 
 

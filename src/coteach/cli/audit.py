@@ -28,8 +28,9 @@ Example:
   coteach audit runs/images --folds 4
   coteach audit runs/maps --sources sources.csv --output-dir wrong
 
-A run on images recorded what is needed by itself (trainer.record_history). Run again after an interruption, an audit
-of sources, or with folds, goes on where it was.
+A run on images recorded what is needed by itself (trainer.record_history); one that did not, as of several
+processes, is judged by --folds alone. Run again after an interruption, an audit of sources, or with folds, goes on
+where it was.
 """
 
 
@@ -104,10 +105,12 @@ def audit(
     from coteach.cli.audit_sources import SourceChoice, audit_run_sources
     from coteach.cli.devices import prepared_device
     from coteach.cli.predict_maps import scene_job
+    from coteach.tables import read_table
     from coteach.training.scenes import SceneOptions
 
     options = SceneOptions(window=window, overlap=overlap, batch_size=batch_size)
-    choice = SourceChoice(table=sources, image_key=image_key, lulc_keys=lulc_keys, legends=legends)
+    table = read_table(sources)  # before the networks are loaded, which takes longer
+    choice = SourceChoice(table=table, image_key=image_key, lulc_keys=lulc_keys, legends=legends)
     audit_run_sources(
         choice, scene_job(run_dir, checkpoint, folder, options, prepared_device(device), allow_target)
     )

@@ -39,42 +39,54 @@ def audit_images(
     Raises:
         InputError: the training set is another one than that of the run, or the folder holds labels corrected by hand.
         OptionError: the folder cannot be written.
-        TrainingError: the run has recorded nothing, or Ctrl-C was pressed while folds were trained.
+        TrainingError: the run has recorded nothing and there are no folds, or Ctrl-C was pressed while they were trained.
     """
     from coteach.cli.legends import legend_of
     from coteach.cli.runs import config_of
     from coteach.cli.targets import TargetResolver
     from coteach.cli.writable import check_writable_folder
-    from coteach.report.audit import audit_history
-    from coteach.training.history_recording import read_history
+    from coteach.training.history_recording import find_history, read_history
 
     resolver = TargetResolver(allow_target)
-    history = read_history(run_dir)
+    history = read_history(run_dir) if folds is None else find_history(run_dir)
     check_writable_folder(folder, f"--output-dir {folder}")
     refuse_edited(folder)
     config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
-    _check_same(dataset, history["label"], run_dir, names)
-    outside = None if folds is None else _out_of_fold(config, resolver, folds, folder).probs
-    found = audit_history(history, outside)
+    if history is not None:
+        _check_same(dataset, history["label"], run_dir, names)
+    _warn_of_exchanged(dataset, run_dir)
+    outside = None if folds is None else _out_of_fold(config, resolver, folds, folder)
+    found = _estimate(history, outside)
     folder.mkdir(parents=True, exist_ok=True)
     write_tables(folder, found, dataset, names, {"folds": folds})
     facts = [("method", str(config.method.get("name", "")))]
     facts += [] if folds is None else [("out of fold", f"{folds} folds")]
     _write_page(folder, run_dir, found, names, _gallery(dataset, found, top), facts, folds)
-    _tell(run_dir, found, int(history["epoch"].max()) + 1)
+    _tell(run_dir, found, None if history is None else int(history["epoch"].max()) + 1)
     say(f"written: {folder / _PAGE}")
 
 
-def _tell(run_dir: Path, found: LabelAudit, epochs: int) -> None:
+def _estimate(history: dict[str, np.ndarray] | None, outside: OutOfFold | None) -> LabelAudit:
+    from coteach.report.audit import audit_history, audit_probs
+
+    if history is not None:
+        return audit_history(history, None if outside is None else outside.probs)
+    assert outside is not None  # a run with neither was refused
+    return audit_probs(outside.probs, outside.labels)
+
+
+def _tell(run_dir: Path, found: LabelAudit, epochs: int | None) -> None:
     from coteach.training.history_recording import HISTORY_FILE
 
     count = len(found.ranked())
     say(f"{found.noise_rate:.1%} of {count} labels are probably wrong; the first of {TABLE} the most")
     if found.caution:
         warn(found.caution)
-    if not (run_dir / HISTORY_FILE).is_file():
+    if epochs is None:
+        warn(f"{run_dir} has recorded no history of its labels: judged by the folds alone")
+    elif not (run_dir / HISTORY_FILE).is_file():
         warn(
             f"{run_dir} has no {HISTORY_FILE}, as of a run that has not ended: judged by its last checkpoint, of epoch {epochs}"
         )
@@ -141,7 +153,6 @@ def _check_same(dataset: Any, recorded: np.ndarray, run_dir: Path, names: list[s
         InputError: the training set has become another one.
     """
     from coteach.data.image_set import ImageSet
-    from coteach.training.state import read_state
 
     remedy = "restore the data that the run was trained on, or train again"
     if len(dataset) != len(recorded):
@@ -158,8 +169,15 @@ def _check_same(dataset: Any, recorded: np.ndarray, run_dir: Path, names: list[s
             f"{_named(names, int(labels[first]))}, there image {first} is {_named(names, int(recorded[first]))}"
         )
         raise InputError("train_dataset", cause, remedy)
+
+
+def _warn_of_exchanged(dataset: Any, run_dir: Path) -> None:
+    """Tell of images that are not as they were when the run was trained."""
+    from coteach.data.image_set import ImageSet
+    from coteach.training.state import read_state
+
     trained_on = read_state(run_dir).get("identity", {}).get("train_dataset", {}).get("content")
-    if trained_on not in (None, dataset.fingerprint()):
+    if isinstance(dataset, ImageSet) and trained_on not in (None, dataset.fingerprint()):
         warn(
             f"train_dataset: names, sizes or times of the images are not those when {run_dir} was trained; if images "
             "were exchanged, the audit names wrong ones"

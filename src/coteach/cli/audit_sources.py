@@ -31,7 +31,7 @@ class SourceChoice:
         legends: words ``COLUMN=CSV``.
     """
 
-    table: Path
+    table: Table
     image_key: str
     lulc_keys: tuple[str, ...]
     legends: tuple[str, ...]
@@ -50,14 +50,12 @@ def audit_run_sources(choice: SourceChoice, scene: SceneJob) -> None:
     """
     from coteach.rasters.sources import Tile, read_rows
     from coteach.rasters.write import writable
-    from coteach.tables import read_table
     from coteach.training.source_audit import audit_sources
     from coteach.training.source_job import SourceAuditJob
     from coteach.training.source_tables import write_source_tables
 
-    table = read_table(choice.table)
-    options = _build_options(choice, table, scene.num_classes)
-    rows = [row.tile() for row in read_rows(table, choice.image_key, options.source_keys)]
+    options = _build_options(choice, scene.num_classes)
+    rows = [row.tile() for row in read_rows(choice.table, choice.image_key, options.source_keys)]
     found = audit_sources(rows, SourceAuditJob(scene=scene, sources=options), track, detail)
     with writable(scene.output_dir):
         whole = [tile for tile in rows if isinstance(tile, Tile)]
@@ -71,16 +69,16 @@ def audit_run_sources(choice: SourceChoice, scene: SceneJob) -> None:
         )
 
 
-def _build_options(choice: SourceChoice, table: Table, num_classes: int) -> BuildOptions:
+def _build_options(choice: SourceChoice, num_classes: int) -> BuildOptions:
     """The sources as ``coteach build-soft-labels`` takes them."""
     from coteach.cli.build_words import read_legends
     from coteach.rasters.options import BuildOptions
 
     keys = choice.lulc_keys or tuple(
-        name for name in table.columns if name.endswith(_SUFFIX) and name != choice.image_key
+        name for name in choice.table.columns if name.endswith(_SUFFIX) and name != choice.image_key
     )
     if not keys:
-        cause = f"{choice.table} has no column that ends with {_SUFFIX} beside {choice.image_key}"
+        cause = f"{choice.table.path} has no column that ends with {_SUFFIX} beside {choice.image_key}"
         raise OptionError("--lulc-key", cause, "name the columns of the label maps")
     return BuildOptions(
         num_classes=num_classes,

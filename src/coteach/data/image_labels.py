@@ -16,6 +16,23 @@ NO_LABEL = -1
 _TOLERANCE = 1e-2  # how far shares may be from summing to 1; half-precision files are within it
 
 
+def codes_by_name(names: Sequence[Any]) -> dict[str, int]:
+    """The code of each class.
+
+    Raises:
+        OptionError: a name is there twice, or is no text: codes in another order would be taken for names.
+    """
+    codes: dict[str, int] = {}
+    for code, name in enumerate(names):
+        if not isinstance(name, str):
+            raise OptionError(
+                "class_names", f"{name!r} is no text", "give names; without any, labels are codes"
+            )
+        if codes.setdefault(name, code) != code:
+            raise OptionError("class_names", f"{name!r} stands there twice", "tell the classes apart")
+    return codes
+
+
 class ImageLabels:
     """One label an image.
 
@@ -29,7 +46,7 @@ class ImageLabels:
 
     Raises:
         InputError: ``values``, ``weights`` or ``clean`` are of another shape, type or range.
-        OptionError: ``num_classes`` contradicts ``class_names`` or the shares, or names are there twice.
+        OptionError: ``num_classes`` contradicts ``class_names`` or the shares, or names are there twice, or are no text.
     """
 
     def __init__(
@@ -56,9 +73,7 @@ class ImageLabels:
 
     def _count_classes(self, given: int | None) -> int:
         names = self.class_names
-        if names is not None and len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise OptionError("class_names", f"{twice!r} stands there twice", "tell the classes apart")
+        codes_by_name(names or ())  # refuses them
         stated = [
             count
             for count in (

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from coteach.data.image_files import ImageFiles
-from coteach.data.image_labels import NO_LABEL, ImageLabels
+from coteach.data.image_labels import NO_LABEL, ImageLabels, codes_by_name
 from coteach.data.image_set import OnError
 from coteach.data.repeated_images import warn_of_repeats
 from coteach.errors import CoteachWarning, TableError
@@ -47,6 +47,7 @@ class ImageTableDataset(ImageFiles):
     Raises:
         TableError: the table is missing or lacks a column, has no rows, or has rows that cannot be read; the message
             names their lines.
+        OptionError: a class name is there twice, or is no text.
 
     Example:
         >>> train = ImageTableDataset("train.csv", class_names=["cat", "dog"])  # doctest: +SKIP
@@ -73,7 +74,7 @@ class ImageTableDataset(ImageFiles):
         table = read_table(input_csv_path, bad)
         label_keys = [label_key] + ([] if clean_label_key is None else [clean_label_key])
         table.require(path_key, *label_keys, *([] if weight_key is None else [weight_key]))
-        codes = {name: code for code, name in enumerate(class_names or ())}
+        codes = codes_by_name(class_names or ())
         good = [
             index
             for index, row in enumerate(table.rows)

@@ -49,6 +49,11 @@ class LabelAudit:
     followed: float
 
     @property
+    def recorded(self) -> bool:
+        """Whether a history was judged, not probabilities alone."""
+        return bool(np.isfinite(self.loss).any())
+
+    @property
     def caution(self) -> str:
         """Why the estimates are not to be believed as they are; empty if nothing speaks against them."""
         if self.followed >= _FEW:
@@ -191,7 +196,11 @@ def _audit_probs(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
         raise InputError("labels", "are missing", "give one class an item beside the probabilities")
     if out_of_fold is not None:
         raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
-    given = as_labels(labels)
+    return audit_probs(probs, as_labels(labels))
+
+
+def audit_probs(probs: Float[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]) -> LabelAudit:
+    """The audit of labels of which nothing was recorded; for the rest, see :func:`audit`."""
     nothing = np.full(len(given), np.nan)
     quality = judge_labels([probs], given)
     return LabelAudit(given, quality, nothing, nothing, nothing, nothing, _followed(probs, given))

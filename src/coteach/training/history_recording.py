@@ -80,17 +80,30 @@ def write_history(path: Path, networks: tuple[str, ...], values: Mapping[str, Te
 
 
 def read_history(run_dir: Path) -> dict[str, np.ndarray]:
+    """The history of a run, see :func:`find_history`.
+
+    Raises:
+        TrainingError: as there, or the run has recorded nothing.
+    """
+    found = find_history(run_dir)
+    if found is None:
+        remedy = "train on images with trainer.record_history: true, audit with --folds, or name label maps (--sources)"
+        raise TrainingError(str(run_dir), "has recorded no history of its labels", remedy)
+    return found
+
+
+def find_history(run_dir: Path) -> dict[str, np.ndarray] | None:
     """The history of a run: of its file, or of its last checkpoint where it is not finished.
 
     Args:
         run_dir: the run's folder.
 
     Returns:
-        Arrays, see :class:`~coteach.training.history.LabelHistory`, and ``networks``, their names. In files of before
-        there were weights, ``weight`` is ``seen``.
+        Arrays, see :class:`~coteach.training.history.LabelHistory`, and ``networks``, their names; None if the run has
+        recorded nothing. In files of before there were weights, ``weight`` is ``seen``.
 
     Raises:
-        TrainingError: there is no such folder, the run has recorded nothing, or its file is damaged.
+        TrainingError: there is no such folder, or its file is damaged.
     """
     if not run_dir.is_dir():
         raise TrainingError(str(run_dir), "no such folder", "give the output_dir of a run")
@@ -109,8 +122,7 @@ def read_history(run_dir: Path) -> dict[str, np.ndarray]:
         else {}
     )
     if not kept.get("values"):
-        remedy = "train on images with trainer.record_history: true, or name label maps (--sources)"
-        raise TrainingError(str(run_dir), "has recorded no history of its labels", remedy)
+        return None
     arrays = {name: value.numpy() for name, value in kept["values"].items()}
     return _weighted(arrays | {"networks": np.array(kept["networks"])})
 

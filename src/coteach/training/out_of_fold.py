@@ -129,7 +129,8 @@ def train_like(run: TrainingRun, device: torch.device) -> TrainFold:
         InputError: the run's training set is none of images with a label each.
     """
     if not isinstance(run.datasets["train"], ImageSet) or not isinstance(run.method, LabelMethod):
-        raise InputError("the run", "was not trained on images with one label each", "leave out the folds")
+        remedy = "leave out the folds; label maps are audited with --sources"
+        raise InputError("the run", "was not trained on images with one label each", remedy)
     options = replace(
         run.options, record_history=False, log_images=0, devices=1, num_nodes=1, strategy="auto"
     )
