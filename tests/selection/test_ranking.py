@@ -11,7 +11,10 @@ from coteach.selection import radix
 from coteach.selection.ranking import by_radix, by_sorting, take_smallest
 from coteach.selection.ties import tie_order
 
-SPECIAL = [0.0, -0.0, 1.0, 1.0, -1.0, 1e-45, 3.4e38, -3.4e38, math.inf, -math.inf, math.nan]
+# each as it is in 32 bits, where the plain lists would tell 1e-45 from the number that it becomes there
+SPECIAL = torch.tensor(
+    [0.0, -0.0, 1.0, 1.0, -1.0, 1e-45, 3.4e38, -3.4e38, math.inf, -math.inf, math.nan]
+).tolist()
 rows = st.lists(
     st.tuples(st.floats(width=32) | st.sampled_from(SPECIAL), st.integers(0, 4)), min_size=1, max_size=80
 )
