@@ -11,8 +11,9 @@ from noisy_scores import learned_all_labels
 import coteach
 from coteach.errors import InputError
 from coteach.labels.quality import JudgedLabels
-from coteach.report.audit import LabelAudit, audit, audit_history
+from coteach.report.audit import audit, audit_history
 from coteach.report.audit_page import AuditPage, Suspect, confusions, render_audit, suspect
+from coteach.report.label_audit import LabelAudit
 
 NAMES = ["cat", "<dog>"]
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from coteach.cli.config import RunConfig
     from coteach.cli.targets import TargetResolver
-    from coteach.report.audit import LabelAudit
     from coteach.report.audit_page import Suspect
+    from coteach.report.label_audit import LabelAudit
     from coteach.training.out_of_fold import OutOfFold
 
 _PAGE = "audit.html"

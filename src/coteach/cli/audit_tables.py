@@ -15,7 +15,7 @@ from coteach.errors import InputError
 from coteach.files import whole_file, write_json, write_text
 
 if TYPE_CHECKING:
-    from coteach.report.audit import LabelAudit
+    from coteach.report.label_audit import LabelAudit
 
 TABLE = "labels.csv"
 ARRAYS = "labels.npz"

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from coteach import __version__
-from coteach.report.audit import LabelAudit
+from coteach.report.label_audit import LabelAudit
 from coteach.report.pictures import data_uri, photo_picture
 from coteach.report.templating import environment
 
