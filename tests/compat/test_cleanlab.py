@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -69,6 +70,29 @@ def test_each_network_gets_a_gradient_from_its_own_loss_only():
     assert y_2.grad is None
 
 
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_scores_that_are_left_out_may_be_anything(bad):
+    y_1, y_2 = (torch.randn(20, 4, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    t = torch.arange(20) % 4
+    y_2[5] = bad
+    y_1[5, 2] = bad  # ranked last by itself too: both leave it out
+    without = torch.arange(20) != 5
+    y_1.requires_grad_()
+    loss_1, _ = loss_coteaching(y_1, y_2, t, 0.25)
+    loss_1.backward()
+    expected = y_1.detach()[without].requires_grad_()
+    loop = loop_loss(expected.tolist(), y_2[without].tolist(), t[without].tolist(), 4 / 19)
+    assert loss_1.item() == pytest.approx(loop, rel=1e-5)
+    assert torch.isfinite(y_1.grad).all()
+    assert not y_1.grad[5].any()
+
+
+@pytest.mark.parametrize("rate", [torch.tensor(0.25), np.array(0.25), np.float64(0.25), torch.tensor([0.25])])
+def test_a_forget_rate_may_be_an_array_of_one_number(rate):
+    y, t = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)), torch.arange(8) % 3
+    assert loss_coteaching(y, y, t, rate) == loss_coteaching(y, y, t, 0.25)
+
+
 def test_one_item_and_none():
     y = torch.zeros(1, 2)
     assert loss_coteaching(y, y, torch.tensor([0]), 0.9)[0].item() == pytest.approx(math.log(2))
@@ -83,7 +107,7 @@ def test_bad_arguments_of_the_loss_are_named():
     y, t = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
     with pytest.raises(OptionError, match="forget_rate"):
         loss_coteaching(y, y, t, 1.0)
-    with pytest.raises(OptionError, match="class_weights: 3 for 2 classes"):
+    with pytest.raises(OptionError, match=r"class_weights: shape \(3,\) for 2 classes"):
         loss_coteaching(y, y, t, 0.1, [1.0, 2.0, 3.0])
     for label in (-100, 2):  # -100 has no loss in torch, and would be learned from first
         with pytest.raises(InputError, match=f"label {label}, with scores for 2 classes"):
@@ -187,6 +211,33 @@ def test_an_epoch_is_the_written_out_steps():
         torch.testing.assert_close(model.weight, twin.weight, rtol=1e-5, atol=1e-6)
 
 
+def test_one_optimizer_may_hold_both_networks():
+    """Each step is of one network: the other one has no gradient then."""
+    pairs, twins = two_models(), two_models()
+    both = torch.optim.SGD([*twins[0][0].parameters(), *twins[1][0].parameters()], lr=0.5)
+    for of_models in (pairs, [(model, both) for model, _ in twins]):
+        run_epoch(DataLoader(toy(40), batch_size=20), of_models)
+    for (model, _), (twin, _) in zip(pairs, twins, strict=True):
+        torch.testing.assert_close(model.weight, twin.weight)
+
+
+def test_fractions_are_no_labels():
+    x, t = toy(20).tensors
+    with pytest.raises(InputError, match=r"train_loader: gives labels of torch.float32; give integer"):
+        run_epoch(DataLoader(TensorDataset(x, t + 0.7), batch_size=20), two_models())
+
+
+def test_labels_in_a_column_are_refused():
+    """Compared with predictions, they would give an accuracy above 100 %."""
+    x, t = toy(20).tensors
+    column = DataLoader(TensorDataset(x, t[:, None]), batch_size=20)
+    with pytest.raises(InputError, match=r"train_loader: gives labels of shape \(20, 1\); give one an item"):
+        run_epoch(column, two_models())
+    (model1, _), (model2, _) = two_models()
+    with pytest.raises(InputError, match=r"test_loader: gives labels of shape \(20, 1\)"):
+        evaluate(column, model1, model2)
+
+
 def test_only_a_last_batch_below_16_is_skipped():
     assert MINIMUM_BATCH_SIZE == 16
     for n, sizes in ((55, [20, 20]), (56, [20, 20, 16])):
@@ -233,6 +284,9 @@ def test_evaluate_counts_every_item_without_gradient_and_in_evaluation_mode():
         sum(int(y.argmax()) == int(label) for y, label in zip(model(x), t, strict=True)) for model, _ in pairs
     ]
     assert returned == (100 * right[0] / 45, 100 * right[1] / 45)
+    without_weights = nn.Identity(), nn.Identity()
+    expected = 100 * (x.argmax(1) == t).float().mean().item()
+    assert evaluate(DataLoader(data, batch_size=20), *without_weights) == pytest.approx([expected] * 2)
     with pytest.raises(InputError, match="test_loader"):
         evaluate([], model1, model2)
 

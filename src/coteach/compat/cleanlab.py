@@ -40,6 +40,10 @@ __all__ = [
 MINIMUM_BATCH_SIZE = 16
 """A last batch of fewer items is not learned from: too few to judge losses by."""
 
+_NEVER = torch.iinfo(
+    torch.int64
+).min  # no label is passed over: -100, torch's own choice, would have a loss of 0
+
 
 @runtime_checkable
 class Loader(Protocol):
@@ -53,7 +57,7 @@ def loss_coteaching(
     y_1: Float[Tensor, "n c"],
     y_2: Float[Tensor, "n c"],
     t: Int[Tensor, " n"],
-    forget_rate: float,
+    forget_rate: float | Tensor | np.ndarray,
     class_weights: Tensor | Sequence[float] | None = None,
     *,
     legacy_scaling: bool = False,
@@ -61,13 +65,14 @@ def loss_coteaching(
     """What each network minimises on the items that the other finds easiest (Han et al. 2018, algorithm 1).
 
     The items are ranked by their plain cross-entropy; ``k = max(1, floor((1 − R)·n + 1e-6))`` of them are learned from.
-    The loss is ``Σ w·l / Σ w`` over these, with the class weights ``w``.
+    The loss is ``Σ w·l / Σ w`` over these, with the class weights ``w``. Scores of the others get no gradient, also where
+    they are infinite or NaN.
 
     Args:
         y_1: ``(N, C)`` scores of network 1.
         y_2: ``(N, C)`` scores of network 2.
         t: ``(N,)`` the given labels, in [0, C).
-        forget_rate: ``R`` in [0, 1).
+        forget_rate: ``R`` in [0, 1), also as an array or tensor of one number.
         class_weights: one a class, >= 0; None weighs all alike.
         legacy_scaling: rank by the weighted loss, and divide the mean by ``k`` once more, as cleanlab does.
 
@@ -75,24 +80,31 @@ def loss_coteaching(
         The loss of network 1 and that of network 2.
 
     Raises:
-        InputError: a label is none of the classes (looked at on the CPU; an accelerator has its own assertion).
+        InputError: a label is none of the classes, -100 included (looked at on the CPU; an accelerator has its own
+            assertion).
         OptionError: ``forget_rate`` is outside [0, 1), or there is not one weight a class.
     """
     _check_labels(t, y_1.shape[1])
-    losses = [F.cross_entropy(scores, t, reduction="none") for scores in (y_1, y_2)]
     weight = _item_weights(class_weights, t, y_1)
     factor = weight if legacy_scaling and weight is not None else 1
-    by_1, by_2 = (select_small_loss(own.detach() * factor, forget_rate) for own in losses)
+    with torch.no_grad():
+        ranks = [_cross_entropy(scores, t) * factor for scores in (y_1, y_2)]
+    rate = forget_rate if isinstance(forget_rate, float | int) else forget_rate.item()
+    by_1, by_2 = (select_small_loss(rank, rate) for rank in ranks)
     kept = by_1.count.clamp(min=1) if legacy_scaling else 1  # no items: 0 / 1
     loss_1, loss_2 = (
-        masked_mean(own, chosen.mask, weight, by="weights") / kept
-        for own, chosen in zip(losses, (by_2, by_1), strict=True)
+        # of what is left out not even the scores are looked at: the gradient of an infinite one is NaN, times 0, too
+        masked_mean(_cross_entropy(torch.where(mask[:, None], own, 0), t), mask, weight, by="weights") / kept
+        for own, mask in ((y_1, by_2.mask), (y_2, by_1.mask))
     )
     return loss_1, loss_2
 
 
+def _cross_entropy(scores: Float[Tensor, "n c"], t: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    return F.cross_entropy(scores, t, reduction="none", ignore_index=_NEVER)
+
+
 def _check_labels(t: Int[Tensor, " n"], num_classes: int) -> None:
-    """Also -100, which torch passes over: a loss of 0 would be learned from first."""
     if t.device.type == "cpu" and ((t < 0) | (t >= num_classes)).any():
         wrong = t[(t < 0) | (t >= num_classes)][0].item()
         remedy = "leave such items out of the batch; labels are 0 to one less than there are scores"
@@ -106,7 +118,7 @@ def _item_weights(
         return None
     by_class = sent(torch.as_tensor(class_weights, dtype=scores.dtype), scores.device)
     if by_class.shape != scores.shape[1:]:
-        cause = f"{by_class.numel()} for {scores.shape[1]} classes"
+        cause = f"shape {tuple(by_class.shape)} for {scores.shape[1]} classes"
         raise OptionError("class_weights", cause, "give one a class")
     return by_class[t]
 
@@ -144,10 +156,10 @@ def train(
 
     Raises:
         OptionError: the schedule has no rate for this epoch.
-        InputError: there was no batch to learn from.
+        InputError: there was no batch to learn from, or a label is no class.
     """
     forget_rate = of_epoch("forget_rate_schedule", forget_rate_schedule, epoch)
-    device = next(model1.parameters()).device
+    device = _device_of(model1)
     model1.train()
     model2.train()
     total: list[Any] = [0, 0]
@@ -157,14 +169,17 @@ def train(
         for i, (images, given) in enumerate(train_loader):
             if i + 1 == batches and len(given) < MINIMUM_BATCH_SIZE:
                 break
-            inputs, labels = sent(images, device), sent(given, device).long()
+            inputs, labels = sent(images, device), sent(_classes(given), device)
             scores = model1(inputs), model2(inputs)
             topk = (1, min(5, scores[0].shape[1]))
             values = [accuracy(own.detach(), labels, topk=topk)[0] for own in scores]
             total = [before + value for before, value in zip(total, values, strict=True)]
             learned += 1
             losses = loss_coteaching(*scores, labels, forget_rate, class_weights)
-            _step(optimizer1, optimizer2, losses)
+            for optimizer, loss in zip((optimizer1, optimizer2), losses, strict=True):
+                optimizer.zero_grad()  # one after the other: it may be one optimizer of both networks
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
             if (i + 1) % args.print_freq == 0:
                 figures = [float(figure) for figure in (*values, *(loss.detach() for loss in losses))]
                 print(_line(epoch, args.epochs, i, batches, figures))  # noqa: T201 -- what print_freq asks for
@@ -174,15 +189,24 @@ def train(
     return float(total[0]) / learned, float(total[1]) / learned
 
 
-def _step(
-    optimizer1: torch.optim.Optimizer, optimizer2: torch.optim.Optimizer, losses: tuple[Tensor, Tensor]
-) -> None:
-    """The networks' graphs are disjoint: one backward of the sum serves both."""
-    optimizer1.zero_grad()
-    optimizer2.zero_grad()
-    (losses[0] + losses[1]).backward()  # type: ignore[no-untyped-call]
-    optimizer1.step()
-    optimizer2.step()
+def _device_of(model: nn.Module) -> torch.device:
+    """Where a model is; one without weights is on the CPU."""
+    weights = next(model.parameters(), None)
+    return torch.device("cpu") if weights is None else weights.device
+
+
+def _one_an_item(labels: Tensor, loader: str) -> Tensor:
+    """Labels of a column would be compared with each other's items."""
+    if labels.ndim != 1:
+        raise InputError(loader, f"gives labels of shape {tuple(labels.shape)}", "give one an item: (N,)")
+    return labels
+
+
+def _classes(labels: Tensor) -> Int[Tensor, " n"]:
+    """Labels as torch takes them; fractions are none that could be cut off."""
+    if labels.is_floating_point():
+        raise InputError("train_loader", f"gives labels of {labels.dtype}", "give integer classes")
+    return _one_an_item(labels, "train_loader").long()
 
 
 def _line(epoch: int, epochs: int, i: int, batches: int, figures: Sequence[float]) -> str:
@@ -208,15 +232,15 @@ def evaluate(
         Percent right, of ``model1`` and ``model2``.
 
     Raises:
-        InputError: the loader is empty.
+        InputError: the loader is empty, or does not give one label an item.
     """
     models = model1.eval(), model2.eval()
-    devices = [next(model.parameters()).device for model in models]
+    devices = [_device_of(model) for model in models]
     right: list[Any] = [0, 0]
     total = 0
     with freed_memory_kept(wanted=devices[0].type == "cpu"):
         for images, labels in test_loader:
-            total += len(labels)
+            total += len(_one_an_item(labels, "test_loader"))
             for which, (model, device) in enumerate(zip(models, devices, strict=True)):
                 right[which] = (
                     right[which] + (model(sent(images, device)).argmax(1) == sent(labels, device)).sum()
