@@ -11,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float64, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from coteach.compat.cleanlab_loss import loss_coteaching
 from coteach.compat.cleanlab_plans import (
     adjust_learning_rate,
     forget_rate_scheduler,
@@ -23,9 +23,7 @@ from coteach.compat.cleanlab_plans import (
 )
 from coteach.data.sending import sent
 from coteach.data.worker_memory import freed_memory_kept
-from coteach.errors import InputError, OptionError
-from coteach.losses.soft_cross_entropy import masked_mean
-from coteach.selection.small_loss import select_small_loss
+from coteach.errors import InputError
 
 __all__ = [
     "MINIMUM_BATCH_SIZE",
@@ -40,10 +38,6 @@ __all__ = [
 MINIMUM_BATCH_SIZE = 16
 """A last batch of fewer items is not learned from: too few to judge losses by."""
 
-_NEVER = torch.iinfo(
-    torch.int64
-).min  # no label is passed over: -100, torch's own choice, would have a loss of 0
-
 
 @runtime_checkable
 class Loader(Protocol):
@@ -51,76 +45,6 @@ class Loader(Protocol):
 
     def __iter__(self) -> Any: ...
     def __len__(self) -> int: ...
-
-
-def loss_coteaching(
-    y_1: Float[Tensor, "n c"],
-    y_2: Float[Tensor, "n c"],
-    t: Int[Tensor, " n"],
-    forget_rate: float | Tensor | np.ndarray,
-    class_weights: Tensor | Sequence[float] | None = None,
-    *,
-    legacy_scaling: bool = False,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """What each network minimises on the items that the other finds easiest (Han et al. 2018, algorithm 1).
-
-    The items are ranked by their plain cross-entropy; ``k = max(1, floor((1 − R)·n + 1e-6))`` of them are learned from.
-    The loss is ``Σ w·l / Σ w`` over these, with the class weights ``w``. Scores of the others get no gradient, also where
-    they are infinite or NaN.
-
-    Args:
-        y_1: ``(N, C)`` scores of network 1.
-        y_2: ``(N, C)`` scores of network 2.
-        t: ``(N,)`` the given labels, in [0, C).
-        forget_rate: ``R`` in [0, 1), also as an array or tensor of one number.
-        class_weights: one a class, >= 0; None weighs all alike.
-        legacy_scaling: rank by the weighted loss, and divide the mean by ``k`` once more, as cleanlab does.
-
-    Returns:
-        The loss of network 1 and that of network 2.
-
-    Raises:
-        InputError: a label is none of the classes, -100 included (looked at on the CPU; an accelerator has its own
-            assertion).
-        OptionError: ``forget_rate`` is outside [0, 1), or there is not one weight a class.
-    """
-    _check_labels(t, y_1.shape[1])
-    weight = _item_weights(class_weights, t, y_1)
-    factor = weight if legacy_scaling and weight is not None else 1
-    with torch.no_grad():
-        ranks = [_cross_entropy(scores, t) * factor for scores in (y_1, y_2)]
-    rate = forget_rate if isinstance(forget_rate, float | int) else forget_rate.item()
-    by_1, by_2 = (select_small_loss(rank, rate) for rank in ranks)
-    kept = by_1.count.clamp(min=1) if legacy_scaling else 1  # no items: 0 / 1
-    loss_1, loss_2 = (
-        # of what is left out not even the scores are looked at: the gradient of an infinite one is NaN, times 0, too
-        masked_mean(_cross_entropy(torch.where(mask[:, None], own, 0), t), mask, weight, by="weights") / kept
-        for own, mask in ((y_1, by_2.mask), (y_2, by_1.mask))
-    )
-    return loss_1, loss_2
-
-
-def _cross_entropy(scores: Float[Tensor, "n c"], t: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    return F.cross_entropy(scores, t, reduction="none", ignore_index=_NEVER)
-
-
-def _check_labels(t: Int[Tensor, " n"], num_classes: int) -> None:
-    if t.device.type == "cpu" and ((t < 0) | (t >= num_classes)).any():
-        wrong = t[(t < 0) | (t >= num_classes)][0].item()
-        remedy = "leave such items out of the batch; labels are 0 to one less than there are scores"
-        raise InputError("t", f"label {wrong}, with scores for {num_classes} classes", remedy)
-
-
-def _item_weights(
-    class_weights: Tensor | Sequence[float] | None, t: Int[Tensor, " n"], scores: Float[Tensor, "n c"]
-) -> Float[Tensor, " n"] | None:
-    if class_weights is None:
-        return None
-    by_class = sent(torch.as_tensor(class_weights, dtype=scores.dtype), scores.device)
-    if by_class.shape != scores.shape[1:]:
-        cause = f"shape {tuple(by_class.shape)} for {scores.shape[1]} classes"
-        raise OptionError("class_weights", cause, "give one a class")
-    return by_class[t]
 
 
 def train(
