@@ -81,9 +81,9 @@ def some_boxes(count: int, size: tuple[int, int]) -> PseudoBoxes:
 def one_step(method: Timed, batches: dict[str, Batch], index: int) -> float:
     """Forward, backward, the teacher's average; seconds of it all."""
     start = time.process_time()
-    terms = method.losses(batches, Step(epoch=0, index=index, seed=0))
+    terms = method.losses(batches, Step(epoch=0, index=index, update=index, seed=0))
     sum(terms.networks["a"].values()).backward()  # type: ignore[union-attr]
-    method.after_step(Step(epoch=0, index=index, seed=0))
+    method.after_step(Step(epoch=0, index=index, update=index, seed=0))
     return time.process_time() - start
 
 

@@ -194,6 +194,9 @@ def _precheck(run: TrainingRun) -> None:
     training = run.datasets["train"]
     if isinstance(training, ImageSet) and (lone := training.lone_class(run.num_classes)):
         raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
+    held = run.datasets.get("val")
+    if isinstance(held, ImageSet) and not held.labels.counts(run.num_classes).any():
+        raise InputError("val", "none of its images has a label", "label some of them, or leave it out")
     with torch.random.fork_rng(devices=[]):
         network = run.make_network()
         check_fresh(network, run.make_network())

@@ -100,12 +100,15 @@ class LossTerms:
         shared: term name -> scalar that belongs to several networks at once (JoCoR's agreement, L_reg).
         logs: figures for the log, no gradient needed (selected share, retention, agreement).
         chosen: network name -> ``(B, *S)`` bool, the items that it chose, itself or for the other.
+        items: 0-d int64, how many items there were to learn from, by which the scalars count in the mean of an epoch; None
+            counts the samples of the batch.
     """
 
     networks: Mapping[str, Mapping[str, Tensor]]
     shared: Mapping[str, Tensor] = field(default_factory=dict)
     logs: Mapping[str, Figure] = field(default_factory=dict)
     chosen: Mapping[str, Tensor] = field(default_factory=dict)
+    items: Tensor | None = None
 
     def total(self) -> Tensor:
         """Sum of all terms. The networks' graphs are disjoint: one backward of it serves all of them."""

@@ -277,6 +277,8 @@ def test_one_class_only(sets, tmp_path, capsys):
     node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [-1] * 6)
     error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
     assert "its labels hold no class at all" in error
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", val_dataset=node))
+    assert "val_dataset: none of its images has a label; label some of them, or leave it out" in error
 
 
 def test_unreadable_rows_of_a_table(sets, tmp_path, capsys):

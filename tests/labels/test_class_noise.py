@@ -99,6 +99,13 @@ def test_items_without_a_label_and_shapes_stay():
     assert clean.tolist() == [[0, -1, 1], [-1, 1, 0]]
 
 
+def test_rows_may_be_rounded():
+    rounded = np.array([[0.333333, 0.666665], [0.0, 1.0]])  # as printed with six digits
+    noisy, matrix = transition_noise(np.zeros(1_000_000, np.int64), rounded, seed=0, exact=True)
+    np.testing.assert_allclose(np.bincount(noisy) / 1e6, matrix[0], atol=1e-6)
+    np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-15)
+
+
 def test_any_matrix_rows_are_checked():
     noisy, matrix = transition_noise(np.array([0, 1]), np.array([[0.0, 1.0], [1.0, 0.0]]), seed=0)
     assert noisy.tolist() == [1, 0]

@@ -33,6 +33,13 @@ def test_an_item_weighs_as_the_classes_of_its_label():
     assert expected_class_weight(probs, None) is None
 
 
+def test_mixed_precision_does_not_round_the_weights():
+    weights = [1.2345678, 3e-8, 1e5]
+    with torch.autocast("cpu", dtype=torch.float16):
+        found = expected_class_weight(torch.eye(3), weights)
+    assert torch.equal(found, torch.tensor(weights))
+
+
 def test_supervised_is_torchs_weighted_sum_over_the_items():
     batch = make_batch()
     scores = logits_of("supervised", {}, batch)["a"]
@@ -57,7 +64,7 @@ def test_co_teaching_weighs_what_is_learned_and_not_what_is_chosen():
     found = terms("co_teaching", {**options, "class_weights": WEIGHTS}, batch)
     same = terms("co_teaching", {**options, "class_weights": [2.0, 2.0]}, batch)
     for key in ("admitted_share", "selected_share", "selected_share/0", "selection_overlap"):
-        assert torch.equal(found.logs[key], plain.logs[key]), key
+        assert found.logs[key] == plain.logs[key], key
     for network in "ab":
         a, b, c = (one.networks[network]["cross_update"] for one in (plain, found, same))
         torch.testing.assert_close(c, 2 * a)

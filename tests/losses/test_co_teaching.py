@@ -10,6 +10,7 @@ from coteach.compat.cleanlab import loss_coteaching
 from coteach.errors import InputError, OptionError
 from coteach.losses.target import as_soft_target
 from coteach.methods.co_teaching import CoTeachingConfig
+from coteach.types import Share
 
 
 def plain_losses(logits, probs):
@@ -131,10 +132,10 @@ def test_selected_and_labelled_shares_of_each_class_by_loops(batch):
         of_class = sum(valid[i] and label[i] == c for i in range(60))
         pool = sum(label[i] == c for i in admitted)
         kept = max(1, math.floor((1 - r_e) * pool + 1e-6)) if pool else 0
-        assert logs[f"labelled_share/{c}"].item() == pytest.approx(of_class / sum(valid))
-        assert logs[f"selected_share/{c}"].item() == pytest.approx(kept / sum(valid))
-    selected = sum(logs[f"selected_share/{c}"].item() for c in range(4))
-    assert selected == pytest.approx(logs["selected_share"].item())
+        assert logs[f"labelled_share/{c}"] == Share(of_class, sum(valid))
+        assert logs[f"selected_share/{c}"] == Share(kept, sum(valid))
+    selected = sum(int(logs[f"selected_share/{c}"].part) for c in range(4))
+    assert logs["selected_share"] == Share(selected, sum(valid))
 
 
 def test_pixels_without_votes_fill_no_quota(batch):

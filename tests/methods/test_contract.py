@@ -63,7 +63,7 @@ def make_batch(kind):
 
 
 def loss_of(method, batch, index=0, epoch=1):
-    return method.losses({"train": batch}, Step(epoch=epoch, index=index, seed=3)).total()
+    return method.losses({"train": batch}, Step(epoch=epoch, index=index, update=index, seed=3)).total()
 
 
 def gradients(method):
@@ -156,7 +156,7 @@ def test_null_setting_is_supervised_training(name, kind):
     batch = Batch(batch.ids, batch.views, (target,))
     plain, method = make("supervised", kind), make(name, kind, NULL_OPTIONS[name])
     loss_of(plain, batch).backward()
-    method.losses({"train": batch}, Step(epoch=0, index=0, seed=3)).total().backward()
+    method.losses({"train": batch}, Step(epoch=0, index=0, update=0, seed=3)).total().backward()
     expected = gradients(plain)
     own = [torch.zeros_like(p) if p.grad is None else p.grad for p in method.networks["a"].parameters()]
     for e, g in zip(expected, own, strict=True):

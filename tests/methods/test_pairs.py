@@ -151,7 +151,7 @@ def test_all_processes_hold_out_the_same_images(name):
     batch, learned = draw(Stream(), dataset=ToyImages(200), ids=range(200)), []
     method.choice_listener = lambda network, ids, chosen: learned.append(ids[chosen])
     for seed in (3, 123_456):
-        method.losses({"train": batch}, Step(epoch=0, index=0, seed=seed))
+        method.losses({"train": batch}, Step(epoch=0, index=0, update=0, seed=seed))
     apart = held_out(torch.arange(200), 3).nonzero()[:, 0]
     assert 10 < len(apart) < 35
     assert learned

@@ -138,3 +138,15 @@ def test_maps_are_refused():
             {"logits_a": scores, "logits_b": scores},
             {"mask": scores.softmax(1), "w_conf": torch.ones(1, 1, 3, 3)},
         )
+
+
+@pytest.mark.parametrize(("option", "value"), [("balance", "sample"), ("retain_by", "image")])
+def test_shares_of_single_images_are_for_maps(option, value):
+    """Of one label a share is all or nothing: nothing would be left out, or everything."""
+    loss = CoTeachingLoss("cot", 2, lambda_reg=0.0, **{option: value})
+    scores = torch.zeros(4, 2)
+    given = {"mask": torch.eye(2).repeat(2, 1), "w_conf": torch.ones(4)}
+    with pytest.raises(
+        OptionError, match=rf"{option}: '{value}' takes a share of each map.*use 'batch' or 's"
+    ):
+        loss.compute({"logits_a": scores, "logits_b": scores}, given)

@@ -103,4 +103,4 @@ def both_batches() -> dict[str, Batch]:
 
 
 def at(index: int, seed: int = 3) -> Step:
-    return Step(epoch=0, index=index, seed=seed)
+    return Step(epoch=0, index=index, update=index, seed=seed)

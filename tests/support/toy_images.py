@@ -68,4 +68,4 @@ def image_batch(count: int = 6) -> Batch:
 
 
 def step_of(epoch: int, index: int = 0) -> Step:
-    return Step(epoch=epoch, index=index, seed=3)
+    return Step(epoch=epoch, index=index, update=index, seed=3)

@@ -112,4 +112,4 @@ def without_labels(batch: Batch) -> Batch:
 
 
 def first_step() -> Step:
-    return Step(epoch=0, index=0, seed=3)
+    return Step(epoch=0, index=0, update=0, seed=3)

@@ -43,7 +43,9 @@ def by_a_plain_loop(run):
         for rank in range(2):
             student.load_state_dict(before, strict=False)
             optimizer.zero_grad()
-            step = Step(epoch=0, index=index, seed=stable_seed(seed, "rank", rank) if rank else seed)
+            step = Step(
+                epoch=0, index=index, update=index, seed=stable_seed(seed, "rank", rank) if rank else seed
+            )
             method.losses(batches[rank][index], step).total().backward()
             gradients.append([weight.grad.clone() for weight in student.parameters()])
             after.append({name: value.clone() for name, value in student.named_buffers()})
@@ -56,7 +58,7 @@ def by_a_plain_loop(run):
         for weight, one, two in zip(student.parameters(), *gradients, strict=True):
             weight.grad = (one + two) / 2
         optimizer.step()
-        method.after_step(Step(epoch=0, index=index, seed=seed))
+        method.after_step(Step(epoch=0, index=index, update=index, seed=seed))
     return method
 
 

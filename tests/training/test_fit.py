@@ -190,6 +190,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
             "dataset: its labels hold only class 1; give labels of at least two",
         ),
         ((IMAGES, 0 * LABELS - 1), {}, InputError, "its labels hold no class at all"),
+        (None, {"val": (IMAGES, 0 * LABELS - 1)}, InputError, "val: none of its images has a label"),
         (
             TensorDataset(torch.zeros(4, 1, 6, 6), torch.tensor([1, 2, 1, 2])),
             {"num_classes": 2},

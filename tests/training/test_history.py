@@ -153,7 +153,7 @@ def test_mixed_images_are_not_what_is_recorded(tmp_path):
     expected = run.method.networks["a"](batch.inputs).log_softmax(1)
     from coteach.methods.base import Step
 
-    run.method.losses({"train": batch}, Step(epoch=0, index=0, seed=1))
+    run.method.losses({"train": batch}, Step(epoch=0, index=0, update=0, seed=1))
     torch.testing.assert_close(seen[0][1].log_softmax(1), expected)
 
 

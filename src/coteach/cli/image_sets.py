@@ -12,7 +12,7 @@ from coteach.errors import ConfigError, InputError
 
 
 def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
-    """Refuse labels outside the classes, files that are missing, and a training set of one class.
+    """Refuse labels outside the classes, files that are missing, a training set of one class, validation without labels.
 
     Args:
         dataset: of the configuration.
@@ -34,6 +34,8 @@ def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
         raise ConfigError(key, f"{error.thing}: {error.cause}", error.remedy) from error
     if key == "train_dataset" and (lone := dataset.lone_class(count)):
         raise ConfigError(key, f"its labels hold {lone}", "give labels of at least two classes")
+    if key == "val_dataset" and not dataset.labels.counts(count).any():
+        raise ConfigError(key, "none of its images has a label", "label some of them, or leave it out")
 
 
 def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfig:

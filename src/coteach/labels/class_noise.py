@@ -143,11 +143,12 @@ def transition_noise(
         raise OptionError("transition", cause, "give one row and one column a class")
     if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
         raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
+    matrix /= matrix.sum(1, keepdims=True)  # rows of rounded numbers
     noisy = flat_labels(labels, len(matrix))
     rng = np.random.default_rng(seed)
     for code, row in enumerate(matrix):
         items = np.flatnonzero(noisy.clean == code)
-        drawn = _dealt(row, len(items), rng) if exact else rng.choice(len(row), len(items), p=row / row.sum())
+        drawn = _dealt(row, len(items), rng) if exact else rng.choice(len(row), len(items), p=row)
         noisy.given[items] = drawn
     return NoisyLabels(noisy.given.reshape(labels.shape), matrix)
 

@@ -54,7 +54,8 @@ def expected_class_weight(
     if weights is None:
         return None
     by_class = sent(torch.tensor(weights, dtype=probs.dtype), probs.device)
-    return torch.einsum("bc...,c->b...", torch.nan_to_num(probs), by_class)
+    with torch.autocast(probs.device.type, enabled=False):  # or weights are rounded to half precision
+        return torch.einsum("bc...,c->b...", torch.nan_to_num(probs), by_class)
 
 
 def weighted(

@@ -200,6 +200,7 @@ class CoTeachingLoss:
                 "agreement": agreement(logits_a, logits_b, target.valid),
             },
             chosen={"a": j_a.mask, "b": j_b.mask},
+            items=target.valid.sum(),
         )
 
     def compute_neighborhood_reg(

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from coteach.losses.target import hard_label
+from coteach.types import Share
 
 _AT_ONCE = 2**20  # items that are counted: their indices take eight bytes each
 
@@ -18,7 +19,7 @@ def selection_figures(
     admitted: Bool[Tensor, "*items"],
     chosen_by_a: Bool[Tensor, "*items"],
     chosen_by_b: Bool[Tensor, "*items"],
-) -> dict[str, Tensor]:
+) -> dict[str, Share]:
     """How much of a batch was learned from, by class too.
 
     Args:
@@ -30,20 +31,20 @@ def selection_figures(
         chosen_by_b: J_B.
 
     Returns:
-        Name -> 0-d tensor, all but the overlap as shares of the labelled items: ``admitted_share``,
+        Name -> share, all but the overlap of the labelled items: ``admitted_share``,
         ``selected_share`` (by A), ``selected_share/c`` and ``labelled_share/c`` (of class c), and
         ``selection_overlap``, the share of what either network chose that both did.
     """
-    count = valid.sum().clamp(min=1)
+    count = valid.sum()
     both, either = (chosen_by_a & chosen_by_b).sum(), (chosen_by_a | chosen_by_b).sum()
     figures = {
-        "admitted_share": admitted.sum() / count,
-        "selected_share": chosen_by_a.sum() / count,
-        "selection_overlap": both / either.clamp(min=1),
+        "admitted_share": Share(admitted.sum(), count),
+        "selected_share": Share(chosen_by_a.sum(), count),
+        "selection_overlap": Share(both, either),
     }
     for name, items in (("selected_share", chosen_by_a), ("labelled_share", valid)):
-        shares = _count_by_class(label, items, num_classes) / count
-        figures |= {f"{name}/{code}": share for code, share in enumerate(shares.unbind())}
+        counts = _count_by_class(label, items, num_classes)
+        figures |= {f"{name}/{code}": Share(part, count) for code, part in enumerate(counts.unbind())}
     return figures
 
 
@@ -60,7 +61,7 @@ def _count_by_class(
 
 def agreement(
     logits_a: Float[Tensor, "b c *s"], logits_b: Float[Tensor, "b c *s"], valid: Bool[Tensor, "b *s"]
-) -> Float[Tensor, ""]:
+) -> Share:
     """Share of the labelled items that both networks put into the same class."""
     same = hard_label(logits_a.detach()) == hard_label(logits_b.detach())
-    return (same & valid).sum() / valid.sum().clamp(min=1)
+    return Share((same & valid).sum(), valid.sum())

@@ -68,11 +68,13 @@ class Step:
     Args:
         epoch: counted from 0.
         index: batches seen since the beginning of the run, counted from 0.
+        update: times the optimizers' turn has come before; fewer than batches where gradients are accumulated.
         seed: seed of the run.
     """
 
     epoch: int
     index: int
+    update: int
     seed: int
 
     def start_stream(self, network: str) -> None:

@@ -125,9 +125,11 @@ class CoTeaching(LabelMethod):
             self.noise.begin_epoch(epoch)
 
     def always_learns(self, epoch: int) -> bool:
-        """Unless labels are held out, a class weighs nothing, or a whole batch may be judged by others."""
+        """Unless labels are held out, a class weighs nothing, a whole batch may be judged by others, or none be admitted."""
         config: CoTeachingConfig = self.config
-        certain = config.retain_by != "set" and all_weigh(config.class_weights)
+        # half of one item is rounded up to one
+        admits = config.retain_by != "set" and self.loss.curriculum.retention_rate(epoch) >= 0.5
+        certain = admits and all_weigh(config.class_weights)
         return certain and self.loss.forget.always_keeps(epoch)
 
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:

@@ -82,6 +82,7 @@ class CoTeachingPlus(PairMethod):
         return LossTerms(
             networks={"a": {"cross_update": loss_a}, "b": {"cross_update": loss_b}},
             logs=self.figures(pair, eligible, j_a, j_b, step),
+            items=pair.target.valid.sum(),
         )
 
     def _eligible(self, pair: Pair, step: Step) -> Tensor:

@@ -207,7 +207,7 @@ class DetectionTeacher(DetectionMethod):
         if step.index < self.config.burn_in:
             decay = 0.0
         elif self.config.ema_ramp:
-            decay = min(decay, 1 - 1 / (step.index + 1))
+            decay = min(decay, 1 - 1 / (step.update + 1))
         follow(self.networks["teacher"], self.networks["a"], decay, average_statistics=True)
 
 

@@ -202,7 +202,7 @@ class DivideMix(LabelMethod):
             if self.config.confidence_weight > 0:
                 penalty = masked_mean(confidence(logits), target.valid)
                 networks[name]["confidence"] = self.config.confidence_weight * penalty
-        return LossTerms(networks=networks)
+        return LossTerms(networks=networks, items=target.valid.sum())
 
     def _mixmatch(self, name: str, batches: Mapping[str, Batch], step: Step) -> dict[str, Tensor]:
         """The terms of one network."""

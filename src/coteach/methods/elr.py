@@ -35,7 +35,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.models.ema import early_decay, follow, follower_of, mean_probs, watched_probs
 from coteach.selection.schedules import check_not_negative, check_share
 from coteach.selection.whole_batch import gather_items
-from coteach.types import Batch, LossTerms
+from coteach.types import Batch, LossTerms, Share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +112,7 @@ class Elr(LabelMethod):
             memory = mixing.of(memory)
         weight = target.weight if mixing is None else mixing.of(target.weight)
         held = early_learning(logits, memory)
+        remembered_label = torch.where(counts, (memory * probs).sum(1), 0).sum()
         return LossTerms(
             networks={
                 "a": {
@@ -119,7 +120,8 @@ class Elr(LabelMethod):
                     "early_learning": config.lambda_elr * masked_mean(held, counts),
                 }
             },
-            logs={"remembered_label": masked_mean((memory * probs).sum(1), counts)},
+            logs={"remembered_label": Share(remembered_label, counts.sum())},
+            items=counts.sum(),
         )
 
     @torch.no_grad()
@@ -141,4 +143,4 @@ class Elr(LabelMethod):
     def after_step(self, step: Step) -> None:
         """Move the mean of the weights; at first it forgets fast, for the weights are random."""
         if "ema" in self.networks:
-            follow(self.networks["ema"], self.networks["a"], early_decay(self.config.ema_decay, step.index))
+            follow(self.networks["ema"], self.networks["a"], early_decay(self.config.ema_decay, step.update))

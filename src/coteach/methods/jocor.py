@@ -87,4 +87,5 @@ class JoCoR(PairMethod):
             },
             shared={"agreement": share * mean_apart},
             logs=self.figures(pair, pair.usable, chosen, chosen, step),
+            items=target.valid.sum(),
         )

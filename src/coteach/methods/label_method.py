@@ -150,5 +150,5 @@ class LabelMethod(Method):
         return SoftLabelWeightedCELoss("val", self.num_classes).compute(log_of(prediction), batch.target)
 
     def validation_weight(self, batch: Batch) -> Int[Tensor, ""]:
-        """As many items as have a label, so that the loss is the mean over all of them; at least 1."""
-        return as_soft_target(batch.target, self.num_classes).valid.sum().clamp(min=1)
+        """As many items as have a label, so that the loss is the mean over all of them."""
+        return as_soft_target(batch.target, self.num_classes).valid.sum()

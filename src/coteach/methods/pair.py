@@ -13,7 +13,7 @@ from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.selection.forgetting import ForgetRate
-from coteach.types import Batch, Selection, SoftTarget
+from coteach.types import Batch, Figure, Selection, SoftTarget
 
 
 class Pair(NamedTuple):
@@ -110,7 +110,7 @@ class PairMethod(LabelMethod):
 
     def figures(
         self, pair: Pair, eligible: Tensor, by_a: Selection, by_b: Selection, step: Step
-    ) -> dict[str, Tensor | float]:
+    ) -> dict[str, Figure]:
         """For the log: what was learned from, and how far the networks agree.
 
         Args:

@@ -40,7 +40,7 @@ from coteach.selection.schedules import (
     ramp,
 )
 from coteach.selection.whole_batch import mean_over_processes
-from coteach.types import Batch, LossTerms, SoftTarget
+from coteach.types import Batch, Figure, LossTerms, SoftTarget
 
 _PEER = {"a": 1, "b": 0}  # network -> the row of the one that judges its labels
 
@@ -159,12 +159,12 @@ class PeerEnsemble(LabelMethod):
             self.tell_choice(self.trained[_PEER[name]], batch.ids, kept)
             lesson = self._lesson(target, kept, guess, step)
             networks[name] = {"cross_entropy": self._learn(name, batch, lesson, step)}
-        shares = self.believed.kept.float().mean(1)
-        logs = {"kept_share/a": shares[0], "kept_share/b": shares[1]}
+        logs: dict[str, Figure] = dict(self.believed.shares())
         if self.believed.judge is not None:
             logs["noise_rate"] = self.believed.judge.rate.clone()
             logs["memorization"] = self.believed.judge.memorization.clone()
-        return LossTerms(networks=networks, logs=logs)
+        items = None if self._guess_weight(step.epoch) > 0 else target.valid.sum()
+        return LossTerms(networks=networks, logs=logs, items=items)
 
     def _look(self, batch: Batch, target: SoftTarget, epoch: int) -> Tensor:
         """What the averages say of the last view, ``(B, C)``; it is recorded, and their losses are noted."""
@@ -217,6 +217,6 @@ class PeerEnsemble(LabelMethod):
     def after_step(self, step: Step) -> None:
         """Move the averages; at first they forget fast, for the weights are random."""
         if self.config.ema_decay > 0:
-            decay = early_decay(self.config.ema_decay, step.index)
+            decay = early_decay(self.config.ema_decay, step.update)
             for name in self.trained:
                 follow(self.networks[f"{name}_mean"], self.networks[name], decay)

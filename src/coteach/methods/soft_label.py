@@ -76,4 +76,4 @@ class SoftLabel(LabelMethod):
         terms = {"soft_cross_entropy": masked_mean(losses, target.valid, weight, by=config.normalize_by)}
         if config.dice_weight > 0:
             terms["dice"] = config.dice_weight * soft_dice(logits, target.probs, target.valid, target.weight)
-        return LossTerms(networks={"a": terms})
+        return LossTerms(networks={"a": terms}, items=target.valid.sum())

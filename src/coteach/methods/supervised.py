@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch.nn import functional as F
 
 from coteach.losses.class_weights import all_weigh, check_class_weights, expected_class_weight
@@ -19,7 +18,7 @@ from coteach.losses.target import as_soft_target, hard_label, one_hot
 from coteach.methods.base import NetworkFactory, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.selection.schedules import check_share
-from coteach.types import Batch, LossTerms
+from coteach.types import Batch, LossTerms, Share
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,8 +66,9 @@ class Supervised(LabelMethod):
         label = hard_label(target.probs)
         losses = F.cross_entropy(logits.float(), label.long(), reduction="none", label_smoothing=smoothing)
         weight = expected_class_weight(one_hot(label, self.num_classes), self.config.class_weights)
-        labelled = target.valid.sum() / torch.tensor(target.valid.numel())
+        labelled = target.valid.sum()
         return LossTerms(
             networks={"a": {"cross_entropy": masked_mean(losses, target.valid, weight)}},
-            logs={"labelled_share": labelled},
+            logs={"labelled_share": Share(labelled, target.valid.numel())},
+            items=labelled,
         )

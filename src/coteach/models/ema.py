@@ -50,7 +50,7 @@ def follow(
                 own.copy_(now)
 
 
-def early_decay(decay: float, step: int) -> float:
+def early_decay(decay: float, update: int) -> float:
     """``min(a, (1 + t) / (10 + t))``: an average forgets its first, random weights, and lags a ninth of the steps behind at most.
 
     With ``1 − 1/(t+1)`` (Tarvainen & Valpola 2017) it is the mean of all weights so far until ``t`` is ``1 / (1 − a)``: half of the steps
@@ -58,13 +58,13 @@ def early_decay(decay: float, step: int) -> float:
 
     Args:
         decay: ``a``, in [0, 1).
-        step: ``t``, batches before, counted from 0.
+        update: ``t``, how often the average has been moved before.
 
     Example:
-        >>> [early_decay(0.6, step) for step in (0, 8, 90)]
+        >>> [early_decay(0.6, update) for update in (0, 8, 90)]
         [0.1, 0.5, 0.6]
     """
-    return min(decay, (1 + step) / (10 + step))
+    return min(decay, (1 + update) / (10 + update))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from coteach.selection.dividing import divide, divide_by_rank
 from coteach.selection.label_judge import LabelJudge
 from coteach.selection.schedules import ramp
 from coteach.selection.whole_batch import gather_items
+from coteach.types import Share
 
 
 class BelievedLabels(nn.Module):
@@ -81,7 +82,11 @@ class BelievedLabels(nn.Module):
             return
         known = (self.labels >= 0) & ~self.noted.isnan()
         if self._is_due(epoch, known):
-            self.kept[:] = self._divide(self.labels.clamp(min=0), known, epoch)
+            unseen = self.noted.isnan()
+            if self.judge is not None:
+                unseen = unseen & ~self.judge.held_out()
+            # nothing speaks against the label of an image that no batch has had yet
+            self.kept[:] = self._divide(self.labels.clamp(min=0), known, epoch) | unseen
             self.divided.fill_(epoch)
 
     def note(
@@ -105,6 +110,14 @@ class BelievedLabels(nn.Module):
             self.judge.said[:, ids] = rows[0].movedim(0, 1)
         self.noted[:, ids] = losses.T
         self.labels[ids] = label.long()
+
+    def shares(self) -> dict[str, Share]:
+        """``kept_share/a`` and ``/b``: of the labels that were seen, those that are believed by the losses of each network."""
+        seen = self.labels >= 0
+        return {
+            f"kept_share/{name}": Share((kept & seen).sum(), seen.sum())
+            for name, kept in zip("ab", self.kept, strict=True)
+        }
 
     def _is_due(self, epoch: int, known: Bool[Tensor, "2 n"]) -> bool:
         """Whether labels are divided before this epoch.

@@ -101,7 +101,11 @@ class SoftLabelChoice:
 
         Returns:
             Its ``mask`` is bool ``(B, *S)``.
+
+        Raises:
+            OptionError: the items are images, and shares of each are asked for.
         """
+        self._check_extent(label)
         usable = self.forget.usable(logits, label, target.valid, ids, epoch=epoch, seed=self.seed, step=step)
         share = self.curriculum.retention_rate(epoch)
         if self.running is not None:
@@ -117,6 +121,16 @@ class SoftLabelChoice:
             step=step,
             sync=self.sync,
         )
+
+    def _check_extent(self, label: Int[Tensor, "b *s"]) -> None:
+        """An image has one label: a share of it is all or nothing."""
+        for option, value, within in (
+            ("retain_by", self.retain_by, "image"),
+            ("balance", self.balance, "sample"),
+        ):
+            if label.ndim == 1 and value == within:
+                cause = f"{within!r} takes a share of each map, and the items are images with one label"
+                raise OptionError(option, cause, "use 'batch' or 'set'")
 
     def choose(
         self,

@@ -82,6 +82,7 @@ class MethodModule(L.LightningModule):
         self.seed = seed
         self._started = time.perf_counter() - seconds
         self.batches_seen = 0
+        self.updates = 0
         self._epochs_done = 0  # up to the checkpoint that is gone on from
         self.shown: dict[str, float] = {}  # by a progress bar, beside figures of validation
         self._means = EpochMeans()
@@ -147,7 +148,9 @@ class MethodModule(L.LightningModule):
 
     def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
         """One batch of every stream: losses, one backward, and a step of every optimizer when it is due."""
-        step = Step(epoch=self.current_epoch, index=self.batches_seen, seed=self._step_seed)
+        step = Step(
+            epoch=self.current_epoch, index=self.batches_seen, update=self.updates, seed=self._step_seed
+        )
         with self.stepper.autocast(self.device):
             terms = self.method.losses(batches, step)
             loss = terms.total()
@@ -167,6 +170,7 @@ class MethodModule(L.LightningModule):
         due = (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx)
         if due and self._step_optimizers():
             self.method.after_step(step)
+        self.updates += due
         self.batches_seen += 1
         if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
             self.trainer.should_stop = True
@@ -177,8 +181,9 @@ class MethodModule(L.LightningModule):
         self.log("train/loss_step", loss, batch_size=size, sync_dist=together)
         own = {f"{name}/{term}": value for name, d in terms.networks.items() for term, value in d.items()}
         shared = {f"shared/{term}": value for term, value in terms.shared.items()}
-        figures = {"loss_epoch": loss} | own | shared | dict(terms.logs)
-        self._means.add({f"train/{name}": value for name, value in figures.items()}, size)
+        losses = {"loss_epoch": loss} | own | shared
+        for figures, weight in ((losses, size if terms.items is None else terms.items), (terms.logs, size)):
+            self._means.add({f"train/{name}": value for name, value in figures.items()}, weight)
 
     @property
     def _step_seed(self) -> int:
@@ -234,7 +239,10 @@ class MethodModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
         found = self.val_metrics.compute() | self.watch.conclude(self._add_up)
-        found |= self._validation.result(self._add_up)
+        unknown = torch.tensor(
+            torch.nan, device=self.device
+        )  # where no item has a label, as balanced accuracy is
+        found |= {"loss": unknown} | self._validation.result(self._add_up)
         self._validation.restart()
         figures = {f"val/{name}": value for name, value in found.items()}
         self.log_dict(figures, prog_bar=True, sync_dist=self.trainer.world_size > 1)
@@ -255,6 +263,7 @@ class MethodModule(L.LightningModule):
             "format": FORMAT,
             "epochs": self.current_epoch + (not within),
             "batches_seen": self.batches_seen,
+            "updates": self.updates,
             "seconds": self.seconds,
             "stopped_early": has_stopped(self.trainer),
             "stepper": self.stepper.state_dict(self.method.named_parameters()),
@@ -269,6 +278,8 @@ class MethodModule(L.LightningModule):
         own = checkpoint["coteach"]
         self._epochs_done = own["epochs"]
         self.batches_seen = own["batches_seen"]
+        # a checkpoint of before they were counted: about so many
+        self.updates = own.get("updates", self.batches_seen // self.options.accumulate_grad_batches)
         self.stepper.load_state_dict(own["stepper"])
         self.data.load_state_dict(own["data"])
         means = own["means"]
