@@ -270,6 +270,16 @@ def test_a_missing_class_folder_does_not_move_the_others(sets, tmp_path, capsys)
     assert "val_dataset: 'blue' is its class 1, in training it is class 0; give class_names: [blue," in error
 
 
+def test_names_of_the_run_are_those_of_the_training_set(sets, tmp_path, capsys):
+    """Predictions are told by the names of the run: in another order they would be those of other classes."""
+    content = config(sets, tmp_path / "run", class_names=["red", "green", "blue"])
+    error = refused(tmp_path, capsys, content)
+    told = (
+        "class_names: 'red' is class 0, in train_dataset it is class 2; give [blue, green, red], or leave it"
+    )
+    assert told in error
+
+
 def test_one_class_only(sets, tmp_path, capsys):
     node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [2] * 6)
     error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
@@ -279,6 +289,20 @@ def test_one_class_only(sets, tmp_path, capsys):
     assert "its labels hold no class at all" in error
     error = refused(tmp_path, capsys, config(sets, tmp_path / "run", val_dataset=node))
     assert "val_dataset: none of its images has a label; label some of them, or leave it out" in error
+
+
+def test_labels_without_weight_teach_nothing(sets, tmp_path, capsys):
+    node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [0, 1, 2] * 2)
+    np.savez(tmp_path / "weights.npz", weights=[0.5, 0, 0] * 2)
+    node["weights"] = str(tmp_path / "weights.npz")
+    error = refused(tmp_path, capsys, config(sets, tmp_path / "run", train_dataset=node))
+    assert "train_dataset: its labels hold only class 0 with a weight above 0; give labels of at" in error
+
+
+def test_a_class_without_labels_is_told(sets, tmp_path, capsys):
+    node = arrays(tmp_path, np.zeros((6, 8, 8, 3), np.uint8), [0, 2] * 3)
+    assert train(tmp_path, config(sets, tmp_path / "run", train_dataset=node, val_dataset=None)) == 0
+    assert "Warning: train_dataset: no image is labelled as class 1" in capsys.readouterr().err
 
 
 def test_unreadable_rows_of_a_table(sets, tmp_path, capsys):

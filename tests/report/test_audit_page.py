@@ -109,9 +109,15 @@ def test_what_is_wrong_is_named_though_the_networks_learned_the_noise():
     assert (found.suggested[worst] == labels[worst]).mean() > 0.5  # which names nothing
 
 
+def means_of(history):
+    """Of its first network."""
+    sums = history["probs"][0].astype(float)
+    return sums / sums.sum(1, keepdims=True)
+
+
 def test_probabilities_from_anywhere():
     history = toy_history()
-    probs, labels = history["probs"][0].astype(float), history["label"].astype(np.int64)
+    probs, labels = means_of(history), history["label"].astype(np.int64)
     found = coteach.audit(probs, labels)
     # what never changes over the epochs has one mean: both readings of the history are these probabilities
     np.testing.assert_allclose(found.p_wrong, audit_history(history).p_wrong, rtol=1e-4)
@@ -129,7 +135,7 @@ def test_probabilities_from_anywhere():
 )
 def test_probabilities_and_labels_in_any_form(form):
     history = toy_history()
-    probs, labels = history["probs"][0].astype(float), history["label"]
+    probs, labels = means_of(history), history["label"]
     expected = coteach.audit(probs, labels)
     for given in (labels.tolist(), torch.as_tensor(labels), labels.astype(np.int8)):
         found = coteach.audit(form(probs.tolist()), given)
@@ -152,9 +158,14 @@ def test_tensors_of_16_bits_are_taken():
         (np.ones(2), [0, 1], r"source: are float64 of shape \(2,\); give class probabilities \(N, C\)"),
         ([["a", "b"]], [0], "source: are <U1 of shape"),
         ([[0.5, 0.5], [1.0]], [0, 1], "source: have rows of unequal length"),
-        (np.ones((2, 2)), [0.0, 1.0], r"labels: are float64 of shape \(2,\); give integer classes"),
-        (np.ones((2, 2)), torch.zeros(2, 2, dtype=torch.long), "labels: are int64 of shape"),
-        (np.ones((2, 2)), "labels.csv", "labels: are <U10 of shape"),
+        (np.full((2, 2), 0.5), [0.0, 1.0], r"labels: are float64 of shape \(2,\); give integer classes"),
+        (np.full((2, 2), 0.5), torch.zeros(2, 2, dtype=torch.long), "labels: are int64 of shape"),
+        (np.full((2, 2), 0.5), "labels.csv", "labels: are <U10 of shape"),
+        (
+            [[0.5, 0.5], [0.0, 0.0], [0.2, 0.8], [6.0, 1.0]],
+            [0, 0, 1, 1],
+            "source: item 3 sums to 7, others to 1; give probabilities; of scores, their softmax",
+        ),
     ],
 )
 def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):
@@ -164,7 +175,7 @@ def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):
 
 def test_labels_go_with_probabilities_only(tmp_path):
     with pytest.raises(InputError, match="are missing"):
-        audit(np.ones((2, 2)))
+        audit(np.full((2, 2), 0.5))
     with pytest.raises(InputError, match="beside a run"):
         audit(tmp_path, np.array([0, 1]))
 

@@ -95,6 +95,13 @@ def test_losses_with_a_graph_are_left_alone():
         ([0, 0, 1], (torch.rand(3), torch.rand(2)), 0.8, InputError, "losses of model 2.*one loss an item"),
         ([0, 0], (torch.tensor(0.5), torch.tensor(0.5)), 0.8, InputError, "losses of model 1.*reduction"),
         ([0, 0], (torch.rand(2),), 0.8, InputError, "of 1 models"),
+        (
+            torch.tensor([0.0, 1.7]),
+            torch.rand(2, 2),
+            0.8,
+            InputError,
+            "targets: 1.7 is no class; give integers",
+        ),
         ([0, 0], torch.rand(2, 2), 0.0, OptionError, r"keep_ratio: 0.0 is outside \(0, 1\]"),
         ([0, 0], torch.rand(2, 2), 1.5, OptionError, r"1.5 is outside"),
         ([0, 0], torch.rand(2, 2), float("nan"), OptionError, r"nan is outside"),

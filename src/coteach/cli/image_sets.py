@@ -7,12 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from coteach.cli.config import RunConfig
+from coteach.cli.output import SHOWN, warn
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError, InputError
 
 
 def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
-    """Refuse labels outside the classes, files that are missing, a training set of one class, validation without labels.
+    """Refuse labels outside the classes, missing files, training on one class, validation on none.
+
+    A class that no image of the training set is labelled as is told.
 
     Args:
         dataset: of the configuration.
@@ -34,6 +37,9 @@ def check_image_set(dataset: ImageSet, config: RunConfig, key: str) -> None:
         raise ConfigError(key, f"{error.thing}: {error.cause}", error.remedy) from error
     if key == "train_dataset" and (lone := dataset.lone_class(count)):
         raise ConfigError(key, f"its labels hold {lone}", "give labels of at least two classes")
+    if key == "train_dataset" and (missing := (dataset.labels.counts(count) == 0).nonzero()[0].tolist()):
+        told = [f"{code} ({named[code]})" if named else str(code) for code in missing[:SHOWN]]
+        warn(f"{key}: no image is labelled as class {', '.join(told)}{', …' if len(missing) > SHOWN else ''}")
     if key == "val_dataset" and not dataset.labels.counts(count).any():
         raise ConfigError(key, "none of its images has a label", "label some of them, or leave it out")
 
@@ -42,9 +48,14 @@ def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfi
     """The configuration with the names that the training set knows, if it has none itself.
 
     Raises:
-        ConfigError: the other data sets call other classes by these names.
+        ConfigError: the other data sets, or the configuration, call other classes by these names.
     """
     known = getattr(datasets["train"], "class_names", None)
+    own = config.class_names or []
+    for code, name in enumerate(own if known is not None else []):
+        if name in known and list(known).index(name) != code:  # what predicts goes by the configuration
+            cause = f"{name!r} is class {code}, in train_dataset it is class {list(known).index(name)}"
+            raise ConfigError("class_names", cause, f"give [{', '.join(known)}], or leave it out")
     for source, dataset in datasets.items():
         check_names(dataset, known, f"{source}_dataset")
     return config if config.class_names or known is None else replace(config, class_names=list(known))

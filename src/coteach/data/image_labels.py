@@ -128,14 +128,19 @@ class ImageLabels:
     def lone_class(self, num_classes: int, items: Int64[np.ndarray, " b"] | None = None) -> str:
         """What the labels hold if that is too little to learn from, in words; empty if there are two classes or more.
 
+        Labels without weight teach nothing.
+
         Args:
             num_classes: ``C``.
             items: ``(B,)`` positions of those that count; None means all.
         """
-        present = self.counts(num_classes, items).nonzero()[0]
+        those = np.arange(len(self)) if items is None else items
+        teaching = those if self.weights is None else those[self.weights[those] > 0]
+        present = self.counts(num_classes, teaching).nonzero()[0]
         if len(present) >= 2:
             return ""
-        return f"only class {present[0]}" if len(present) else "no class at all"
+        among = " with a weight above 0" if len(teaching) < len(those) else ""
+        return (f"only class {present[0]}" if len(present) else "no class at all") + among
 
     def hard(self) -> np.ndarray:
         """``(N,)`` int64: the class, that of the largest share for soft labels; -1 for no label."""

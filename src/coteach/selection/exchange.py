@@ -40,7 +40,7 @@ def select_indices(
         on the device of the losses.
 
     Raises:
-        InputError: not the losses of two models, or not one loss an item.
+        InputError: not the losses of two models, not one loss an item, or a label is no integer.
         OptionError: a ratio is outside (0, 1], or a class of the batch has none.
 
     Example:
@@ -78,7 +78,7 @@ def estimate_keep_ratio(
         Class -> ratio in [minimum, 1], as ``select_indices`` takes it.
 
     Raises:
-        InputError: no losses, or not one an item.
+        InputError: no losses, not one an item, or a label is no integer.
         OptionError: ``minimum`` is outside (0, 1].
     """
     _check_ratio("minimum", minimum)
@@ -99,6 +99,10 @@ def _one_loss_an_item(targets: Any, losses: Any) -> tuple[Tensor, list[Tensor]]:
     """Labels ``(N,)`` and the losses ``(N,)`` of each model, on the device of the first."""
     plain = [torch.as_tensor(own).detach() for own in losses]
     labels = torch.as_tensor(targets, device=plain[0].device)
+    if labels.is_floating_point() and (labels != labels.round()).any():
+        raise InputError(
+            "targets", f"{labels[labels != labels.round()][0].item():g} is no class", "give integers"
+        )
     for number, own in enumerate(plain, start=1):
         if own.shape != labels.shape or own.ndim != 1:
             raise InputError(
