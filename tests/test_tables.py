@@ -122,3 +122,16 @@ def test_writing_replaces_whole_files_only(tmp_path):
         write_table(file, ["a", "b"], [{"a": "2", "b": "3"}, {"c": "unknown column"}])
     assert file.read_bytes() == b'a,b\n"1,5",\n'
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]
+
+
+@pytest.mark.parametrize(("separator", "shown"), [(";", "';'"), ("\t", "tabs")])
+@pytest.mark.parametrize("cell", ["a.png", '"a,b.png"', "a,b.png"])
+def test_columns_that_are_separated_otherwise_are_told(tmp_path, separator, shown, cell):
+    file = table_of(tmp_path, f"path{separator}label\n{cell}{separator}1\n")
+    with pytest.raises(TableError, match=f"its columns are separated by {shown}; separate them by commas"):
+        read_table(file).require("path", "label")
+
+
+def test_a_semicolon_in_one_of_several_columns_is_none_that_separates(tmp_path):
+    with pytest.raises(TableError, match="no column 'zzz'; its columns are a;b, c"):
+        read_table(table_of(tmp_path, "a;b,c\n1,2\n")).require("zzz")

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
-from warnings import warn
 
-import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from coteach.data.folds import ImageSubset
 from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_files import ImageFiles
-from coteach.data.image_set import ImageSet
-from coteach.data.other_labels import check_other_labels
 from coteach.data.picture_reader import PictureReader
-from coteach.errors import CoteachWarning, InputError, OptionError
+from coteach.errors import OptionError
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
-from coteach.training.fit_arguments import check_arguments, check_fresh, check_samples
+from coteach.training.fit_arguments import check_arguments, check_samples
+from coteach.training.fit_checks import check_fit, identity_of
 from coteach.training.fit_result import FitResult
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.precheck import refuse_lone_sample, schedule_remark
-from coteach.training.rehearsal import find_misfit
 from coteach.training.run import TrainingRun, train
 from coteach.training.streams import LoaderOptions
 
@@ -130,11 +124,11 @@ def fit(
             scheduler=None if scheduler is None else SchedulerOptions(make=scheduler),
             loader=replace(loader or LoaderOptions(), batch_size=batch_size, num_workers=num_workers),
             options=_trainer_options(options, epochs, device, validated=val is not None),
-            identity=_identity(sets, method, batch_size=batch_size, lr=lr),
             progress=progress,
             after_sigterm=_AFTER_SIGTERM,
         )
-        _precheck(run)
+        check_fit(run)
+        run = replace(run, identity=identity_of(run, lr=lr))
         train(run)
         _load(run, checkpoint_path(folder, keep))
         reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
@@ -170,45 +164,6 @@ def _trainer_options(
 ) -> TrainerOptions:
     chosen = given or TrainerOptions(monitor="val/BA" if validated else "val/loss", log_images=0)
     return replace(chosen, max_epochs=epochs, accelerator=device, devices=1)
-
-
-def _identity(sets: Mapping[str, Any], method: LabelMethod, **options: float) -> dict[str, Any]:
-    """What a folder is told apart by; functions have no content that could be compared."""
-    told = {
-        source: one.fingerprint()
-        if isinstance(one, (ImageSet, ImageSubset))
-        else f"{type(one).__name__} of {len(one)}"
-        for source, one in sets.items()
-    }
-    return {"method": method.name, "config": repr(method.config), **options, **told}
-
-
-def _precheck(run: TrainingRun) -> None:
-    """Find what does not fit before anything is written."""
-    for dataset in run.datasets.values():
-        if isinstance(dataset, ImageSet):
-            dataset.check_classes(run.num_classes)
-            dataset.check_files()
-        elif not isinstance(dataset, ImageSubset):
-            check_other_labels(dataset, run.num_classes)
-    training = run.datasets["train"]
-    if isinstance(training, ImageSet) and (lone := training.lone_class(run.num_classes)):
-        raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
-    held = run.datasets.get("val")
-    if isinstance(held, ImageSet) and not held.labels.counts(run.num_classes).any():
-        raise InputError("val", "none of its images has a label", "label some of them, or leave it out")
-    with torch.random.fork_rng(devices=[]):
-        network = run.make_network()
-        check_fresh(network, run.make_network())
-        sample = run.datasets["train"][0]
-        image = sample["image"] if isinstance(sample, dict) else sample[0]
-        if isinstance(image, Tensor):
-            found = find_misfit(network.eval(), image[None], run.num_classes, ())
-            if found is not None:
-                raise OptionError("model_factory", f"its network {found.cause}", "give one that fits")
-        refuse_lone_sample(run, network)
-    if remark := schedule_remark(run):
-        warn(remark, CoteachWarning, stacklevel=3)
 
 
 def _load(run: TrainingRun, checkpoint: Path) -> None:

@@ -46,6 +46,7 @@ class Table:
         """
         missing = [column for column in columns if column not in self.columns]
         if missing:
+            _refuse_other_separator(self.path, self.columns)
             raise TableError(
                 str(self.path),
                 f"no column {', no column '.join(map(self._guessed, missing))}; "
@@ -104,6 +105,17 @@ class Table:
         return row
 
 
+def _refuse_other_separator(file: Path, columns: Sequence[str]) -> None:
+    """Refuse a table whose only column looks like several.
+
+    Raises:
+        TableError: its name holds a semicolon or a tab.
+    """
+    for separator, shown in ((";", "';'"), ("\t", "tabs")):
+        if len(columns) == 1 and separator in columns[0]:
+            raise TableError(str(file), f"its columns are separated by {shown}", "separate them by commas")
+
+
 def _exists(file: Path) -> bool:
     """Whether a file is there; a name that no file can have is none."""
     try:
@@ -148,6 +160,7 @@ def read_table(path: str | os.PathLike[str], bad_rows: dict[int, str] | None = N
         if len(line) != len(columns):
             cause = f"has {len(line)} cells where the header has {len(columns)} columns"
             if bad_rows is None:
+                _refuse_other_separator(file, columns)
                 remedy = "quote cells that hold commas, or fill the row"
                 raise TableError(f"{file}, row {number}", cause, remedy)
             bad_rows[ends] = cause
@@ -160,7 +173,8 @@ def _parsed(file: Path) -> list[tuple[list[str], int]]:
     """The cells of each row, and the line that it ends in.
 
     Raises:
-        TableError: the file is missing or no text, or a quote is not closed; the message names the line.
+        TableError: the file is missing or no text, its columns are separated by another mark, or a quote is not closed;
+            the message names the line.
     """
     try:
         content = file.read_bytes()
@@ -177,6 +191,9 @@ def _parsed(file: Path) -> list[tuple[list[str], int]]:
         cause = f"line {number} cannot be read ({error.reason})"
         raise TableError(str(file), cause, "give a CSV file in UTF-8") from error
     except csv.Error as error:
+        header = content.decode("utf-8-sig").partition("\n")[0]
+        if "," not in header:  # quotes that end before a semicolon are no error of their own
+            _refuse_other_separator(file, (header,))
         begins = lines[-1][1] + 1 if lines else 1
         cause = f"the row that begins in line {begins} cannot be read ({error})"
         raise TableError(str(file), cause, "close its quotes") from error

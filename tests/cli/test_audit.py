@@ -320,10 +320,11 @@ def test_images_that_were_exchanged_are_told(tmp_path, monkeypatch, capsys):
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
-    assert outcome("audit", tmp_path / "nowhere") == 1
-    assert "nowhere: no such folder" in capsys.readouterr().err
-    assert outcome("audit", tmp_path) == 1
-    assert "has recorded no history" in capsys.readouterr().err
+    for folder in (tmp_path / "nowhere", tmp_path):
+        for more in ([], ["--folds", 2]):
+            assert outcome("audit", folder, *more) == 1
+            error = capsys.readouterr().err
+            assert f"{folder.name}: is no run: it has no config.yaml; give a folder of coteach train" in error
 
 
 def test_from_training_to_the_audit(tmp_path, monkeypatch, capsys):

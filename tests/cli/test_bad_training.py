@@ -300,7 +300,8 @@ def test_a_raster_that_changed_is_another_run(trained, configure, refused, table
     assert "train_dataset.rasters.a.tif was" in refused("train", configure())
 
 
-def test_asking_for_more_epochs_goes_on(trained, configure):
+@pytest.mark.filterwarnings("always:.*epochs already")
+def test_asking_for_more_epochs_goes_on(trained, configure, capfd):
     before = json.loads((trained / "run.json").read_text())
     assert before["finished"]
     assert (before["num_bands"], before["num_items"], before["num_classes"]) == (BANDS, 2, 2)
@@ -309,7 +310,11 @@ def test_asking_for_more_epochs_goes_on(trained, configure):
     assert last["batches_seen"] == 6
     assert last["task"] == {"num_bands": BANDS, "num_items": 2, "num_classes": 2}
     assert json.loads((trained / "run.json").read_text())["seconds"] > before["seconds"] > 0
+    capfd.readouterr()
     assert run("train", configure(), "trainer.max_epochs=2") == 0  # fewer is finished
+    told = capfd.readouterr().err
+    assert told.startswith("Warning: ")
+    assert "run: has 3 epochs already, max_epochs 2 changes nothing" in told
     assert (
         torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["coteach"]["batches_seen"] == 6
     )

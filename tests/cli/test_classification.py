@@ -267,16 +267,17 @@ def test_a_missing_class_folder_does_not_move_the_others(sets, tmp_path, capsys)
     (tmp_path / "other" / "x" / "green").rename(tmp_path / "other" / "x" / "a_green")
     content["val_dataset"] = folder_node(tmp_path / "other" / "x")
     error = refused(tmp_path, capsys, content)
-    assert "val_dataset: 'blue' is its class 1, in training it is class 0; give class_names: [blue," in error
+    assert (
+        "val_dataset: 'blue' is class 1 here, in the training set it is class 0; give class_names: [blue,"
+        in error
+    )
 
 
 def test_names_of_the_run_are_those_of_the_training_set(sets, tmp_path, capsys):
     """Predictions are told by the names of the run: in another order they would be those of other classes."""
     content = config(sets, tmp_path / "run", class_names=["red", "green", "blue"])
     error = refused(tmp_path, capsys, content)
-    told = (
-        "class_names: 'red' is class 0, in train_dataset it is class 2; give [blue, green, red], or leave it"
-    )
+    told = "class_names: 'red' is class 0 here, in the training set it is class 2; give [blue, green, red]"
     assert told in error
 
 

@@ -124,3 +124,58 @@ def test_what_must_be_given_is_named_where_a_key_is_deleted(file):
 def test_deleting_what_is_not_there_is_told(file):
     with pytest.raises(ConfigError, match="nowhere"):
         load_config(file, ["~nowhere", "seed=3"])
+
+
+@pytest.mark.parametrize(
+    ("value", "quoted"),
+    [
+        ("runs/mit umlaut ä", True),
+        ("läuf", True),
+        ("a,b", True),
+        ("a(b", True),
+        ("it's", False),
+        ("[a, ä]", False),
+        ("a{", False),
+    ],
+)
+def test_a_value_that_needs_quotes_is_told_so(file, value, quoted):
+    override = f"output_dir={value}"
+    with pytest.raises(ConfigError, match="quotes of its own") as refused:
+        load_config(file, ["seed=3", override])
+    assert str(refused.value).startswith(
+        f"override {override}: cannot be read; put a value with spaces, commas"
+    )
+    assert ("output_dir='" in refused.value.remedy) is quoted
+    if quoted:
+        advised = refused.value.remedy.partition(": ")[2]
+        assert advised == f"\"output_dir='{value}'\""
+        assert load_config(file, [advised.strip('"')]).output_dir == value
+
+
+@pytest.mark.parametrize("override", ["seed", "two words=1", "~a b"])
+def test_an_override_that_is_no_assignment(file, override):
+    with pytest.raises(ConfigError, match=f"^override {override}: cannot be read; give key=value, or ~key"):
+        load_config(file, [override])
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(file):
+    """As Windows' editors write it, in the file and in one that it is based on."""
+    file.write_text(YAML.lstrip(), encoding="utf-8-sig")
+    assert load_config(file).num_classes == 2
+    derived = file.with_name("derived.yaml")
+    derived.write_text("defaults: [conf, _self_]\nseed: 3\n", encoding="utf-8-sig")
+    config = load_config(derived)
+    assert (config.num_classes, config.seed) == (2, 3)
+
+
+def test_a_list_is_no_configuration(file):
+    file.write_text("- 1\n")
+    with pytest.raises(
+        ConfigError, match=r"conf\.yaml: is a list; a configuration is a mapping of keys to values"
+    ):
+        load_config(file)
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder; give the path of a YAML configuration"):
+        load_config(tmp_path)

@@ -303,6 +303,11 @@ def test_bad_voc_files_say_why(voc, text, said):
         read_voc(voc, class_names=["dog", "cat"])
 
 
+def test_class_names_of_voc_that_are_one_text(voc):
+    with pytest.raises(OptionError, match="class_names: 'dog' is one text; give a list of names"):
+        read_voc(voc, class_names="dog")
+
+
 def test_lists_and_files_that_are_missing(voc):
     with pytest.raises(InputError, match=r"val\.txt: does not exist; there is train"):
         read_voc(voc, "val")

@@ -398,7 +398,7 @@ def test_files_of_arrays(tmp_path):
         ArrayDataset(tmp_path / "z.npy", LABELS)
     for name, content in (("a.npz", b"PK"), ("a.npy", b"no"), ("a.gz", b"no"), ("a.idx", idx[:-1])):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=rf"{name}: cannot be read"):
+        with pytest.raises(InputError, match=rf"{name}: (cannot be read|is no np. file of numbers)"):
             ArrayDataset(tmp_path / name, LABELS)
 
 
@@ -523,3 +523,47 @@ def test_a_fingerprint_follows_the_files_and_not_their_place(folders, tmp_path):
     assert ImageFolderDataset(root).fingerprint() == before
     shutil.move(root / "ant" / "x.png", root / "cat" / "x.png")
     assert ImageFolderDataset(root).fingerprint() != before
+
+
+def test_class_names_that_are_one_text(folders, tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\ncat/a.png,0\nant/x.png,1\n")
+    images = np.zeros((2, 4, 4), np.uint8)
+    for make in (
+        lambda: ImageTableDataset(tmp_path / "t.csv", folders[0], class_names="ab"),
+        lambda: ImageFolderDataset(folders[0], class_names="ab"),
+        lambda: ArrayDataset(images, [0, 1], class_names="ab"),
+    ):
+        with pytest.raises(OptionError, match="class_names: 'ab' is one text; give a list of names"):
+            make()
+
+
+def test_codes_as_pandas_writes_them_beside_an_empty_cell(folders, tmp_path):
+    rows = "cat/a.png,0.0\ncat/b.png,\nant/x.png,1.0\nant/deep/a.tif,-1.00\n"
+    (tmp_path / "t.csv").write_text("path,label\n" + rows)
+    for names in (None, ["cat", "ant"]):
+        data = ImageTableDataset(tmp_path / "t.csv", folders[0], class_names=names)
+        assert data.labels.hard().tolist() == [0, -1, 1, -1]
+
+
+@pytest.mark.parametrize("cell", ["1.5", "1.01", ".0", "1e0", "nan", "1.0.0"])
+def test_numbers_that_are_no_codes(folders, tmp_path, cell):
+    (tmp_path / "t.csv").write_text(f"path,label\ncat/a.png,0\nant/x.png,{cell}\n")
+    with pytest.raises(TableError, match=f"line 3: label '{cell}' is no integer"):
+        ImageTableDataset(tmp_path / "t.csv", folders[0])
+
+
+@pytest.mark.parametrize("kind", ["junk", "npy", "objects"])
+def test_an_npz_file_that_is_none(tmp_path, kind):
+    path = tmp_path / "a.npz"
+    with path.open("wb") as stream:
+        if kind == "junk":
+            stream.write(b"junk" * 20)
+        elif kind == "npy":
+            np.save(stream, np.zeros(3))
+        else:
+            np.savez(stream, images=np.array([{}]))
+    with pytest.raises(
+        InputError, match=r"a\.npz: is no npz file of numbers; give a \.npy, \.npz or idx file"
+    ) as told:
+        ArrayDataset(path, [0, 1, 2])
+    assert "pickle" not in str(told.value)

@@ -12,9 +12,9 @@ from toys import ToyMaps, toy_run
 from coteach.cli.config import parse_config
 from coteach.cli.runs import load_trained
 from coteach.cli.targets import TargetResolver
-from coteach.errors import ConfigError, TrainingError
+from coteach.errors import ConfigError, CoteachWarning, TrainingError
 from coteach.methods.supervised import Supervised
-from coteach.training.checkpoints import first_difference, load_checkpoint
+from coteach.training.checkpoints import checkpoint_path, first_difference, load_checkpoint
 from coteach.training.figures import best_mode
 from coteach.training.options import TrainerOptions
 from coteach.training.run import train
@@ -225,3 +225,32 @@ def test_three_differences_are_named(tmp_path):
         TrainingError, match=r"lr was 1, is 2, data\.a was 1, is 5, data\.b was 2, is not set and 2 more"
     ):
         train(toy_run(tmp_path, identity={"lr": 2, "data": {"a": 5, "c": 4, "d": 1}}))
+
+
+def test_a_digest_of_data_is_not_shown(tmp_path):
+    train(toy_run(tmp_path, identity={"train_dataset": {"content": "8aab", "n": 1}}))
+    words = "holds a run of another configuration: the images or labels of train_dataset are not those the run began with"
+    with pytest.raises(
+        TrainingError, match=rf"{words}, train_dataset\.n was 1, is 2; choose another output_dir"
+    ) as told:
+        train(toy_run(tmp_path, identity={"train_dataset": {"content": "c277", "n": 2}}))
+    assert "8aab" not in str(told.value)
+
+
+def test_a_shorter_run_than_there_is_is_told(tmp_path):
+    last = train(toy_run(tmp_path, options={"max_epochs": 3}))
+    assert train(toy_run(tmp_path, options={"max_epochs": 3})) == last  # no warning: they would be errors
+    with pytest.warns(CoteachWarning, match=r"has 3 epochs already, max_epochs 2 changes nothing"):
+        assert train(toy_run(tmp_path, options={"max_epochs": 2})) == last
+    assert reached(tmp_path)["epochs"] == 3
+
+
+def test_a_run_without_validation_has_no_best(tmp_path):
+    with pytest.raises(TrainingError, match=r"best\.ckpt: no such checkpoint; train first"):
+        checkpoint_path(tmp_path, "best")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    words = r"has no best checkpoint \(best\.ckpt\), as of a run without validation; give --checkpoint last"
+    with pytest.raises(TrainingError, match=words):
+        checkpoint_path(tmp_path, "best")
+    assert checkpoint_path(tmp_path, "last").name == "last.ckpt"

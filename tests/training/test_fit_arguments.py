@@ -8,11 +8,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coteach import CoTeaching, Supervised, fit
-from coteach.errors import InputError, OptionError
+from coteach import CoTeaching, ImageFolderDataset, Supervised, fit
+from coteach.errors import InputError, OptionError, TrainingError
 from coteach.methods.co_teaching import CoTeachingConfig
 from coteach.methods.soft_teacher import SoftTeacher
 
@@ -42,6 +43,8 @@ FEATURES = nn.Linear(16, 16)
         ({"batch_size": 0}, "batch_size: 0 is below 1; give 1 or more"),
         ({"num_workers": -1}, "num_workers: -1 is below 0"),
         ({"seed": 0.5}, "seed: is 0.5 (float)"),
+        ({"seed": 2**70}, "seed: 1180591620717411303424 is outside -2^63 to 2^63-1"),
+        ({"optimizer": lambda parameters: None}, "optimizer: gives a NoneType; let it return an optimizer"),
         ({"num_classes": "2"}, "num_classes: is '2' (str)"),
         ({"num_classes": 0}, "num_classes: 0 is below 2"),
         ({"lr": "fast"}, "lr: is 'fast' (str); give a number"),
@@ -132,3 +135,57 @@ def test_numbers_of_numpy_are_numbers_and_frozen_layers_may_be_shared():
     finally:
         FEATURES.requires_grad_(True)
     assert result.predict(IMAGES[:, None]).shape == (8, 2)
+
+
+def in_folders(root, *names):
+    """One picture a class, of a grey of its own."""
+    for code, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            picture = np.full((6, 6), 80 * code + number, np.uint8)
+            Image.fromarray(picture).save(root / name / f"{number}.png")
+    return root
+
+
+def test_validation_has_the_classes_of_training(tmp_path):
+    training = ImageFolderDataset(in_folders(tmp_path / "train", "a", "b", "c"))
+    given = {"method": Supervised(), "epochs": 1, "batch_size": 4, "device": "cpu"}
+
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+
+    for names, message in (
+        (
+            ["c", "b", "a"],
+            r"val: 'c' is class 0 here, in the training set it is class 2; give it class_names=\['a',",
+        ),
+        (["a", "b", "c", "d"], r"val: has 4 classes \(a, b, c, d\), training 3"),
+    ):
+        other = ImageFolderDataset(tmp_path / "train", class_names=names[:3])
+        other.class_names = names
+        with pytest.raises(InputError, match=message):
+            fit(network, training, val=other, **given)
+    bands = np.zeros((6, 6, 6, 3), np.uint8), np.arange(6) % 3
+    with pytest.raises(InputError, match=r"val: the network .*3"):
+        fit(network, training, val=bands, **given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"optimizer": partial(torch.optim.SGD, lr=0.5)},
+            r"optimizer was \"AdamW\(.*is \"SGD\(.*scheduler was",
+        ),
+        ({"model_factory": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))}, "network was"),
+    ],
+)
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_folder_of_another_optimizer_or_network_is_refused(tmp_path, changes, message, epochs):
+    """Finished or not: else the old networks would be returned, or their state would not fit."""
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    with pytest.raises(TrainingError, match=rf"another configuration: .*{message}"):
+        fit(**given | changes, epochs=epochs)
+    fit(**given, epochs=epochs)  # the same goes on, or is found finished

@@ -37,6 +37,7 @@ def audit_images(
         folds: train as many times as the run was, each without one fold, for probabilities out of fold; None does not.
 
     Raises:
+        ConfigError: the folder is no run.
         InputError: the training set is another one than that of the run, or the folder holds labels corrected by hand.
         OptionError: the folder cannot be written.
         TrainingError: the run has recorded nothing and there are no folds, or Ctrl-C was pressed while they were trained.
@@ -47,11 +48,11 @@ def audit_images(
     from coteach.cli.writable import check_writable_folder
     from coteach.training.history_recording import find_history, read_history
 
+    config = config_of(run_dir)
     resolver = TargetResolver(allow_target)
     history = read_history(run_dir) if folds is None else find_history(run_dir)
     check_writable_folder(folder, f"--output-dir {folder}")
     refuse_edited(folder)
-    config = config_of(run_dir)
     dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
     if history is not None:

@@ -12,6 +12,7 @@ from typing import Any
 from coteach.cli.data_paths import Node, absolute
 from coteach.cli.interpolation import without_environment
 from coteach.cli.override_order import deletions_last
+from coteach.cli.override_syntax import unreadable
 from coteach.cli.packaged import find_config
 from coteach.cli.yaml_limits import check_yaml
 from coteach.errors import ConfigError
@@ -66,6 +67,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.num_classes < 1:
             raise ConfigError("num_classes", f"{self.num_classes} is below 1", "give the number of classes")
+        if not -(2**63) <= self.seed < 2**63:
+            raise ConfigError("seed", f"{self.seed} is outside -2^63 to 2^63-1", "give a smaller number")
         if not self.output_dir.strip():  # of a shell's variable that is not set
             raise ConfigError("output_dir", "is empty", "give the folder of the run; . is this one")
         for key in ("class_names", "class_colors"):
@@ -113,11 +116,13 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
     Raises:
         ConfigError: the file is missing or malformed, or an override does not parse.
     """
-    from hydra.errors import HydraException
+    from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     path = find_config(path)
+    if path.is_dir():
+        raise ConfigError(str(path), "is a folder", "give the path of a YAML configuration, a file")
     if not path.is_file():
         remedy = "give the path of a YAML configuration, or an example's name (coteach train --list)"
         raise ConfigError(str(path), "no such file", remedy)
@@ -128,7 +133,13 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
         with without_environment():
             composed = _compose(path, overrides)
             content = _resolved(path, composed)
+    except OverrideParseException as error:
+        raise unreadable(error.override) from error
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
+        if ambiguous := re.match(
+            "Ambiguous value for argument '(.*)'", str(error)
+        ):  # a,b, which could be a sweep
+            raise unreadable(ambiguous[1]) from error
         cause = shorten(" ".join(str(error.__cause__ or error).split()), _LONGEST, placeholder=" …")
         raise ConfigError(str(path), cause, "correct the file or the override") from error
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from coteach.cli.config import RunConfig
 from coteach.cli.output import SHOWN, warn
+from coteach.data.image_labels import moved_name
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError, InputError
 
@@ -51,11 +52,10 @@ def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfi
         ConfigError: the other data sets, or the configuration, call other classes by these names.
     """
     known = getattr(datasets["train"], "class_names", None)
-    own = config.class_names or []
-    for code, name in enumerate(own if known is not None else []):
-        if name in known and list(known).index(name) != code:  # what predicts goes by the configuration
-            cause = f"{name!r} is class {code}, in train_dataset it is class {list(known).index(name)}"
-            raise ConfigError("class_names", cause, f"give [{', '.join(known)}], or leave it out")
+    if cause := moved_name(
+        config.class_names, known
+    ):  # predictions are told by the names of the configuration
+        raise ConfigError("class_names", cause, f"give [{', '.join(known or ())}], or leave it out")
     for source, dataset in datasets.items():
         check_names(dataset, known, f"{source}_dataset")
     return config if config.class_names or known is None else replace(config, class_names=list(known))
@@ -72,10 +72,5 @@ def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
     Raises:
         ConfigError: it does.
     """
-    own = getattr(dataset, "class_names", None)
-    if own is None or names is None:
-        return
-    moved = [name for code, name in enumerate(own) if name in names and list(names).index(name) != code]
-    if moved:
-        cause = f"{moved[0]!r} is its class {own.index(moved[0])}, in training it is class {list(names).index(moved[0])}"
-        raise ConfigError(key, cause, f"give class_names: [{', '.join(names)}]")
+    if cause := moved_name(getattr(dataset, "class_names", None), names):
+        raise ConfigError(key, cause, f"give class_names: [{', '.join(names or ())}]")

@@ -15,7 +15,7 @@ def check_yaml(path: Path) -> None:
     """Refuse a file that would not be read in a sensible time; nothing is made of it.
 
     Raises:
-        ConfigError: it is no text in UTF-8, no YAML, nested too deeply, holds too much, or an alias of itself.
+        ConfigError: it is no text in UTF-8, no YAML, nested too deeply, a list, holds too much, or an alias of itself.
     """
     import yaml
 
@@ -33,6 +33,8 @@ def check_yaml(path: Path) -> None:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigError(str(path), " ".join(str(error).split()), remedy) from error
+    if isinstance(node, yaml.SequenceNode):
+        raise ConfigError(str(path), "is a list", "a configuration is a mapping of keys to values")
     if node is not None and _size(node, {}) > _MOST:
         cause = f"holds more than {_MOST} values, or an alias of itself"
         raise ConfigError(str(path), cause, remedy)

@@ -49,8 +49,11 @@ def load_array(source: Source, key: str, thing: str) -> np.ndarray:
         return _read_idx(path)
     except FileNotFoundError:
         raise InputError(str(path), "does not exist", f"give the file of the {thing}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         cause = f"cannot be read ({' '.join(str(error).split())})"
+        # what numpy says of junk is of pickles, as of a file that only lacks allow_pickle
+        if isinstance(error, TypeError) or "pickle" in cause:
+            cause = f"is no {path.suffix[1:]} file of numbers"
         raise InputError(str(path), cause, "give a .npy, .npz or idx file") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from coteach.data.image_files import ENDINGS, ImageFiles
-from coteach.data.image_labels import ImageLabels
+from coteach.data.image_labels import ImageLabels, codes_by_name
 from coteach.data.image_set import OnError
 from coteach.errors import InputError
 
@@ -36,6 +36,7 @@ class ImageFolderDataset(ImageFiles):
 
     Raises:
         InputError: the folder is missing, or holds no class folders, or a class folder is empty.
+        OptionError: a class name is there twice, or is no text.
 
     Example:
         >>> train = ImageFolderDataset("flowers/train", image_size=64)  # doctest: +SKIP
@@ -85,6 +86,7 @@ def _class_folders(root: Path, wanted: Sequence[str] | None) -> list[str]:
         raise InputError(str(root), "holds no class folders", "put the images of each class into a folder")
     if wanted is None:
         return found
+    codes_by_name(wanted)  # refuses them
     if other := sorted(set(found) - set(wanted)):
         raise InputError(str(root / other[0]), "is none of the class_names", "add it, or remove the folder")
     return list(wanted)

@@ -20,8 +20,11 @@ def codes_by_name(names: Sequence[Any]) -> dict[str, int]:
     """The code of each class.
 
     Raises:
-        OptionError: a name is there twice, or is no text: codes in another order would be taken for names.
+        OptionError: they are one text, a name is there twice, or is no text: codes in another order would be taken for
+            names.
     """
+    if isinstance(names, str):
+        raise OptionError("class_names", f"{names!r} is one text", "give a list of names")
     codes: dict[str, int] = {}
     for code, name in enumerate(names):
         if not isinstance(name, str):
@@ -31,6 +34,15 @@ def codes_by_name(names: Sequence[Any]) -> dict[str, int]:
         if codes.setdefault(name, code) != code:
             raise OptionError("class_names", f"{name!r} stands there twice", "tell the classes apart")
     return codes
+
+
+def moved_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
+    """A name that stands for one class in ``names`` and for another in ``known``, in words; empty if there is none."""
+    codes = codes_by_name(known or ())
+    for code, name in enumerate(names or ()):
+        if codes.get(name, code) != code:
+            return f"{name!r} is class {code} here, in the training set it is class {codes[name]}"
+    return ""
 
 
 class ImageLabels:
@@ -64,6 +76,7 @@ class ImageLabels:
             raise InputError("labels", cause, "give integer classes (N,), or float shares (N, C)")
         self.values: np.ndarray = values.astype(np.float32 if self.soft else np.int64)
         self.weights = None if weights is None else _checked_weights(weights, len(values))
+        codes_by_name(() if class_names is None else class_names)  # refuses them
         self.class_names = None if class_names is None else list(class_names)
         self.num_classes = self._count_classes(num_classes)
         self.clean = None if clean is None else _checked_clean(clean, len(values))
@@ -73,7 +86,6 @@ class ImageLabels:
 
     def _count_classes(self, given: int | None) -> int:
         names = self.class_names
-        codes_by_name(names or ())  # refuses them
         stated = [
             count
             for count in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,13 +19,14 @@ from coteach.errors import CoteachWarning, TableError
 from coteach.tables import Table, read_table
 
 _MOST_CLASSES = 2**31
+_DECIMALS = re.compile(r"(?<=\d)\.0+$")  # pandas writes 1.0 where another cell is empty
 _SHOWN = 5  # lines that a message names
 
 
 class ImageTableDataset(ImageFiles):
     """Images of a CSV file with the columns ``path`` and ``label``, or others that are named.
 
-    A label is an integer from 0, or one of ``class_names``; an empty cell or -1 is no label.
+    A label is an integer from 0 (also written 1.0), or one of ``class_names``; an empty cell or -1 is no label.
 
     Args:
         input_csv_path: the table.
@@ -74,7 +76,7 @@ class ImageTableDataset(ImageFiles):
         table = read_table(input_csv_path, bad)
         label_keys = [label_key] + ([] if clean_label_key is None else [clean_label_key])
         table.require(path_key, *label_keys, *([] if weight_key is None else [weight_key]))
-        codes = codes_by_name(class_names or ())
+        codes = codes_by_name(() if class_names is None else class_names)
         good = [
             index
             for index, row in enumerate(table.rows)
@@ -168,7 +170,9 @@ def _code(cell: str, codes: Mapping[str, int]) -> int:
     text = cell.strip()
     if not text:
         return NO_LABEL
-    return codes[text] if text in codes else int(text)
+    if text in codes:
+        return codes[text]
+    return int(_DECIMALS.sub("", text))
 
 
 def _tell(

@@ -20,7 +20,7 @@ from coteach.data.detection_boxes import (
     clean_boxes,
     known_size,
 )
-from coteach.errors import InputError
+from coteach.errors import InputError, OptionError
 
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _DECLARATION = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
@@ -93,7 +93,10 @@ def read_voc(
 
     Raises:
         InputError: a file is missing or damaged, or a class is none of ``class_names``.
+        OptionError: ``class_names`` is one text.
     """
+    if isinstance(class_names, str):
+        raise OptionError("class_names", f"{class_names!r} is one text", "give a list of names")
     folder = Path(root)
     stems = voc_stems(folder, split)
     files = {stem: parse_voc(folder / "Annotations" / f"{stem}.xml") for stem in stems}

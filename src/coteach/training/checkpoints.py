@@ -30,6 +30,9 @@ def checkpoint_path(run_dir: Path, which: str) -> Path:
         raise TrainingError(which, cause, "give best, last or a .ckpt file that coteach train wrote")
     path = Path(which) if which.endswith(".ckpt") else run_dir / FOLDER / f"{which}.ckpt"
     if not path.is_file():
+        if which == "best" and path.with_name("last.ckpt").is_file():
+            cause = f"has no best checkpoint ({path.name}), as of a run without validation"
+            raise TrainingError(str(run_dir), cause, "give --checkpoint last")
         raise TrainingError(
             str(path), "no such checkpoint", "train first, or give best, last or a .ckpt file"
         )

@@ -37,6 +37,12 @@ def _whole(least: int | None, option: str, value: Any) -> None:
         raise OptionError(option, f"{value} is below {least}", f"give {least} or more")
 
 
+def _seed(option: str, value: Any) -> None:
+    _whole(None, option, value)
+    if not -(2**63) <= int(value) < 2**63:
+        raise OptionError(option, f"{value} is outside -2^63 to 2^63-1", "give a smaller number")
+
+
 def _positive(option: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise OptionError(option, f"is {_told(value)}", "give a number, such as 0.001")
@@ -89,7 +95,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "optimizer": _maker,
     "scheduler": _maker,
     "num_classes": lambda option, value: None if value is None else _whole(None, option, value),
-    "seed": partial(_whole, None),
+    "seed": _seed,
     "output_dir": _folder,
     "device": _device,
     "num_workers": partial(_whole, 0),

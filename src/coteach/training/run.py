@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from lightning.pytorch.loggers import Logger
 from torchmetrics import Metric
 
 from coteach.data.worker_memory import freed_memory_kept
-from coteach.errors import TrainingError
+from coteach.errors import CoteachWarning, TrainingError
 from coteach.files import remove_leftovers, write_text
 from coteach.legend import Legend
 from coteach.methods.base import Method, NetworkFactory, TaskInfo
@@ -121,6 +122,7 @@ def train(run: TrainingRun) -> Path:
     )
     facts = _facts(run)
     if finished:
+        _warn_of_fewer(run, reached["epochs"])
         _write_files(run)  # names and colours of classes may be others
         if not state.get("finished"):  # killed between the last checkpoint and this note
             write_state(run.output_dir, facts | {"finished": True, "seconds": reached["seconds"]})
@@ -152,6 +154,14 @@ def train(run: TrainingRun) -> Path:
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})
     return last
+
+
+def _warn_of_fewer(run: TrainingRun, epochs: int) -> None:
+    """Tell that a run is longer already than it was asked to be."""
+    limit = run.options.epoch_limit
+    if limit is not None and epochs > limit:
+        cause = f"has {epochs} epochs already, max_epochs {limit} changes nothing"
+        warnings.warn(f"{run.output_dir}: {cause}", CoteachWarning, stacklevel=3)
 
 
 def _listeners(run: TrainingRun) -> list[Callback]:

@@ -16,6 +16,7 @@ from coteach.files import write_json
 FILE = "run.json"
 _PACKAGES = ("coteach", "torch", "lightning", "segmentation-models-pytorch", "albumentations", "rasterio")
 _NAMED = 3  # differences, at most, in a message
+_CONTENT = ".content"  # of a data set: a digest
 _NOTHING = object()
 
 
@@ -82,7 +83,13 @@ def _differences(kept: Any, asked: Any, place: str = "") -> Iterator[str]:
         for key in dict.fromkeys([*kept, *asked]):
             inner = f"{place}.{key}" if place else str(key)
             yield from _differences(kept.get(key, _NOTHING), asked.get(key, _NOTHING), inner)
-    elif kept != asked:
+    elif kept == asked:
+        return
+    elif (
+        place.endswith(_CONTENT) and isinstance(kept, str) and isinstance(asked, str)
+    ):  # digests tell nobody anything
+        yield f"the images or labels of {place.removesuffix(_CONTENT)} are not those the run began with"
+    else:
         yield f"{place} was {_shown(kept)}, is {_shown(asked)}"
 
 
