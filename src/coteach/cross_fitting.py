@@ -16,6 +16,7 @@ from coteach.errors import InputError
 from coteach.fitting import as_dataset, fit
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
+from coteach.training.fit_arguments import check_arguments
 from coteach.training.out_of_fold import OutOfFold, predict_out_of_fold
 
 
@@ -49,7 +50,7 @@ def out_of_fold(
         InputError: the data set is none of this package; images, labels and network do not fit each other; without
             one of the folds only one class is left.
         OptionError: an argument is out of range.
-        TrainingError: the folder holds another run, or training cannot go on.
+        TrainingError: the folder holds another run or cannot be written, or training cannot go on.
 
     Example:
         >>> from coteach import Supervised
@@ -60,6 +61,8 @@ def out_of_fold(
         >>> found.probs.shape
         (8, 2)
     """
+    check_arguments(model_factory=model_factory, method=method, folds=folds, seed=seed, output_dir=output_dir)
+    check_arguments(num_classes=options.get("num_classes"))
     data = as_dataset(dataset)
     if not isinstance(data, ImageSet):
         cause = f"is a {type(data).__name__}"
@@ -76,4 +79,4 @@ def out_of_fold(
 
     with ExitStack() as stack:
         folder = Path(output_dir or stack.enter_context(TemporaryDirectory(prefix="coteach-")))
-        return predict_out_of_fold(data, folds, train_fold, seed=seed, folder=folder)
+        return predict_out_of_fold(data, int(folds), train_fold, seed=int(seed), folder=folder)

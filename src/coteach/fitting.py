@@ -23,8 +23,10 @@ from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
 from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
 from coteach.training.fit_arguments import check_arguments, check_samples
-from coteach.training.fit_checks import check_fit, identity_of
+from coteach.training.fit_checks import check_fit
+from coteach.training.fit_identity import identity_of
 from coteach.training.fit_result import FitResult
+from coteach.training.loader_workers import refuse_in_starting_process
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import TrainingRun, train
 from coteach.training.streams import LoaderOptions
@@ -74,7 +76,8 @@ def fit(
         output_dir: folder for checkpoints and logs; called again with the same arguments, an interrupted run goes on
             there. None leaves nothing behind.
         device: ``auto``, ``cpu``, ``gpu``, ``cuda`` or ``mps``.
-        num_workers: processes that load samples.
+        num_workers: processes that load samples. Each runs a script again when it starts: its code must be under
+            ``if __name__ == "__main__":``.
         keep: the weights after the ``last`` epoch, or those of the ``best`` balanced accuracy on ``val``.
         loader: further options of loading; batch size and workers are those above.
         options: further options of training; epochs and device are those above.
@@ -105,6 +108,7 @@ def fit(
     check_arguments(
         output_dir=output_dir, device=device, num_workers=num_workers, loader=loader, options=options
     )
+    refuse_in_starting_process(num_workers)
     epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)  # NumPy's are no JSON
     sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val, "val")})
     if scheduler is None and optimizer is None:
@@ -132,7 +136,13 @@ def fit(
         train(run)
         _load(run, checkpoint_path(folder, keep))
         reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
-        return FitResult(method, read_log(folder).figures, None if output_dir is None else folder, reader)
+        return FitResult(
+            method,
+            read_log(folder).figures,
+            None if output_dir is None else folder,
+            reader,
+            getattr(sets["train"], "num_bands", None),
+        )
 
 
 def _adamw(parameters: Iterable[Tensor], *, lr: float) -> AdamW:

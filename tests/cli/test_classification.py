@@ -271,6 +271,9 @@ def test_a_missing_class_folder_does_not_move_the_others(sets, tmp_path, capsys)
         "val_dataset: 'blue' is class 1 here, in the training set it is class 0; give class_names: [blue,"
         in error
     )
+    (tmp_path / "other" / "x" / "a_green").rename(tmp_path / "other" / "x" / "grene")
+    error = refused(tmp_path, capsys, content)
+    assert "val_dataset: class 1 is 'grene' here, in the training set it is 'green'; give class_n" in error
 
 
 def test_names_of_the_run_are_those_of_the_training_set(sets, tmp_path, capsys):

@@ -348,8 +348,12 @@ def test_grey_images_and_scales_and_parts():
     for given in ({"labels": LABELS[:3]}, {"weights": weights[:3]}, {"clean_labels": LABELS[:3]}):
         with pytest.raises(InputError, match=f"{next(iter(given))}: 3 for 5 images; give one an image"):
             ArrayDataset(**({"images": IMAGES, "labels": LABELS, "start": 1, "stop": -1} | given))
-    with pytest.raises(InputError, match="int32 images have no scale of their own; give image_scale"):
-        ArrayDataset(IMAGES.astype(np.int32), LABELS)
+    for kind, scale in ((np.int32, 255), (np.bool_, 1)):
+        words = f"{np.dtype(kind)} images have no scale of their own; give image_scale, .* as in "
+        example = rf"coteach\.ArrayDataset\(images, labels, image_scale={scale}\)"
+        with pytest.raises(InputError, match=words + example):
+            ArrayDataset(IMAGES.astype(kind), LABELS)
+        assert len(ArrayDataset(IMAGES.astype(kind), LABELS, image_scale=scale)) == 5
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 7), (5, 6, 7, 1), (5, 1, 6, 7)])

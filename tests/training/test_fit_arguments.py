@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import partial
 
@@ -71,6 +72,7 @@ FEATURES = nn.Linear(16, 16)
             "model_factory: two networks that it made share weights",
         ),
         ({"optimizer": torch.optim.SGD(SHARED.parameters(), lr=0.1)}, "optimizer: is an object of SGD"),
+        ({"scheduler": lambda optimizer: None}, "scheduler: gives a NoneType; let it return a schedule"),
         ({"scheduler": 3}, "scheduler: is 3 (int); give a function that makes the scheduler"),
         ({"device": None}, "device: is None; use one of auto, cpu"),
         ({"device": "cuda:0"}, "device: is 'cuda:0' (str)"),
@@ -159,9 +161,13 @@ def test_validation_has_the_classes_of_training(tmp_path):
             ["c", "b", "a"],
             r"val: 'c' is class 0 here, in the training set it is class 2; give it class_names=\['a',",
         ),
+        (
+            ["a", "b", "d"],
+            r"val: class 2 is 'd' here, in the training set it is 'c'; give it class_names=\['a',",
+        ),
         (["a", "b", "c", "d"], r"val: has 4 classes \(a, b, c, d\), training 3"),
     ):
-        other = ImageFolderDataset(tmp_path / "train", class_names=names[:3])
+        other = ImageFolderDataset(tmp_path / "train")
         other.class_names = names
         with pytest.raises(InputError, match=message):
             fit(network, training, val=other, **given)
@@ -189,3 +195,84 @@ def test_a_folder_of_another_optimizer_or_network_is_refused(tmp_path, changes, 
     with pytest.raises(TrainingError, match=rf"another configuration: .*{message}"):
         fit(**given | changes, epochs=epochs)
     fit(**given, epochs=epochs)  # the same goes on, or is found finished
+
+
+def test_a_folder_of_an_earlier_version_is_gone_on_with(tmp_path):
+    """It does not say which optimizer and network it was of."""
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    state = json.loads((tmp_path / "run.json").read_text())
+    for key in ("network", "optimizer", "scheduler"):
+        del state["identity"][key]
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    assert len(fit(**given, epochs=2).history["train/loss_epoch"]) == 2
+    with pytest.raises(TrainingError, match="batch_size was 4, is 2"):
+        fit(**given | {"batch_size": 2}, epochs=3)
+
+
+def test_how_fast_an_optimizer_is_makes_no_other_run(tmp_path):
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1), epochs=1)
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1, foreach=False), epochs=2)
+    with pytest.raises(TrainingError, match=r"optimizer was .*is .*nesterov=True"):
+        fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.5, nesterov=True), epochs=3)
+
+
+def test_lazy_layers_have_no_shapes_yet(tmp_path):
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+
+    result = fit(network, (IMAGES, LABELS), output_dir=tmp_path, **GIVEN | {"method": Supervised()})
+    assert result.predict(IMAGES).shape == (8, 2)
+
+
+class Listed(TensorDataset):
+    """As torchvision's sets: the names of its classes are in ``classes``."""
+
+    def __init__(self, classes, targets=LABELS):
+        super().__init__(torch.from_numpy(IMAGES[:, None]), torch.from_numpy(targets))
+        self.classes = classes
+
+
+def test_validation_of_another_package_has_the_classes_of_training():
+    words = r"val: 'b' is class 0 here, in the training set it is class 1; let its classes be \['a', 'b'\]"
+    with pytest.raises(InputError, match=words):
+        fit(linear, Listed(["a", "b"]), val=Listed(["b", "c"]), **GIVEN)
+    for others in (["a", "b"], ["a", "a"], ("a", ("b", "beta"))):  # told, and of no use
+        fit(linear, Listed(["a", "b"]), val=Listed(others), **GIVEN | {"method": Supervised()})
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "message"),
+    [
+        ([0, 1, 2, 0, 1, 9, 0, 1], {}, "num_classes is 10 (the largest label is 9, of item 5); give one"),
+        ([0, 1, 2, 0, 1, 9, 0, 1], {"num_classes": 11}, "num_classes is 11; give one"),
+    ],
+)
+def test_where_the_number_of_classes_comes_from(labels, changes, message):
+    with pytest.raises(OptionError, match=re.escape(f"its network gives 2 classes, {message}")):
+        fit(linear, (IMAGES, np.array(labels)), **GIVEN | changes)
+
+
+def test_what_is_predicted_is_shaped_as_in_training():
+    result = fit(linear, (IMAGES, LABELS), **GIVEN | {"method": Supervised()})
+    np.testing.assert_array_equal(result.predict(IMAGES), result.predict(IMAGES[:, None]))
+    for shape in ((8, 3, 4, 4), (8, 4, 4, 1), (4, 4)):
+        words = re.escape(f"images: shape {shape} is not (N, 1, H, W); give as many bands as in training")
+        with pytest.raises(InputError, match=words):
+            result.predict(np.zeros(shape, np.float32))
+    with pytest.raises(
+        InputError, match=r"images: the network cannot take 5 x 5 pixels of 1 bands: .*; give im"
+    ):
+        result.predict(np.zeros((2, 1, 5, 5), np.float32))
+    other = fit(linear, TENSORS, num_classes=2, **GIVEN | {"method": Supervised()})  # does not tell its bands
+    with pytest.raises(InputError, match="images: the network cannot take 4 x 4 pixels of 3 bands"):
+        other.predict(np.zeros((2, 3, 4, 4), np.float32))
+    pictures = np.zeros((8, 5, 5, 3), np.float32), LABELS
+    coloured = fit(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 2)), pictures, **GIVEN | {"method": Supervised()}
+    )
+    with pytest.raises(InputError, match=re.escape("images: shape (8, 4, 4) is not (N, 3, H, W)")):
+        coloured.predict(IMAGES)

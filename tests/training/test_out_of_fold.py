@@ -133,3 +133,24 @@ def test_what_cannot_be_folded_is_refused():
     assert not built
     with pytest.raises(InputError, match="its label 2"):
         folded(data=ArrayDataset(NUMBERED, LABELS + 1, num_classes=2))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": "2"}, r"folds: is '2' \(str\); give a whole number"),
+        ({"folds": 2.0}, r"folds: is 2.0 \(float\)"),
+        ({"seed": 2**63}, r"seed: 9223372036854775808 is outside -2\^63 to 2\^63-1"),
+        ({"num_classes": "a"}, r"num_classes: is 'a' \(str\)"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(changes, message):
+    with pytest.raises(OptionError, match=message):
+        folded(**changes)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TrainingError, match=r"4_folds: cannot be written \(.*\); choose another output_dir"):
+        folded(output_dir=tmp_path / "file")

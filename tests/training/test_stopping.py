@@ -16,6 +16,7 @@ from coteach.fitting import fit
 from coteach.methods.discovery import create_method
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.interrupts import heeding_interrupts
+from coteach.training.loader_errors import RaisingLoader
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.run import train
 from coteach.training.state import read_state
@@ -260,13 +261,24 @@ def test_sigterm_may_reach_a_worker_first(tmp_path, error, cause, delay):
     ("cause", "told"),
     [(ENDED, r"killed by signal: Terminated; if"), (None, r"\(pid\(s\) 7\) exited unexpectedly; if")],
 )
-def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path, cause, told):
+def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path, monkeypatch, cause, told):
     """On a busy machine torch may see that it has ended before it hears how."""
+    monkeypatch.setattr(RaisingLoader, "delivered", True)
     with (
         pytest.raises(TrainingError, match=f"a loader worker was lost: .*{told}"),
         heeding_interrupts(tmp_path, "go on"),
     ):
         raise MISSED from cause
+
+
+@pytest.mark.usefixtures("handlers")
+def test_workers_that_never_gave_a_batch_may_be_a_matter_of_the_script(tmp_path, monkeypatch):
+    monkeypatch.setattr(RaisingLoader, "delivered", False)
+    words = r'exited unexpectedly; in a script .* under if __name__ == "__main__":, or use num_workers=0; if memory'
+    with pytest.raises(TrainingError, match=words), heeding_interrupts(tmp_path, "go on"):
+        raise MISSED
+    with pytest.raises(TrainingError, match="Terminated; if memory"), heeding_interrupts(tmp_path, "go on"):
+        raise MISSED from ENDED  # that says why
 
 
 class Orphaned(ToyMaps):

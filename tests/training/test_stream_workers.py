@@ -8,6 +8,7 @@ from toys import ToyMaps
 
 from coteach.data import lent_memory
 from coteach.methods.base import Stream
+from coteach.training.loader_errors import RaisingLoader
 from coteach.training.streams import LoaderOptions, StreamLoader, make_loader
 
 
@@ -33,16 +34,19 @@ def flat(batch):
     return [part for field in fields(batch) for part in parts(getattr(batch, field.name))]
 
 
-def test_workers_give_the_batches_of_the_training_process():
+def test_workers_give_the_batches_of_the_training_process(monkeypatch):
     """Spawned ones: epochs with a smaller batch at the end, all of them held; then an epoch that is gone on with."""
+    monkeypatch.setattr(RaisingLoader, "delivered", False)
     plain, tested = stream_loader(0), stream_loader(1)
     expected, found = [], []
     for loader, seen in ((plain, expected), (tested, found)):
+        assert not RaisingLoader.delivered
         for epoch in range(2):
             loader.set_epoch(epoch)
             seen += list(loader)
         loader.load_state_dict({"batches": 2})
         seen += list(loader)
+    assert RaisingLoader.delivered
     assert len(expected) == 3 + 3 + 1
     for one, other in zip(found, expected, strict=True):
         assert list(one) == ["train"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from coteach.cli.config import RunConfig
 from coteach.cli.output import SHOWN, warn
-from coteach.data.image_labels import moved_name
+from coteach.data.image_labels import moved_name, other_name
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError, InputError
 
@@ -62,7 +62,7 @@ def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfi
 
 
 def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
-    """Refuse a data set in which a name stands for another class than in ``names``: a folder may be missing.
+    """Refuse a data set that names classes otherwise than ``names``: a folder may be missing, or mistyped.
 
     Args:
         dataset: of images; others pass.
@@ -72,5 +72,5 @@ def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
     Raises:
         ConfigError: it does.
     """
-    if cause := moved_name(getattr(dataset, "class_names", None), names):
+    if cause := other_name(getattr(dataset, "class_names", None), names):
         raise ConfigError(key, cause, f"give class_names: [{', '.join(names or ())}]")

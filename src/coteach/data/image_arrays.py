@@ -18,7 +18,7 @@ from coteach.data.image_labels import ImageLabels
 from coteach.data.image_set import ImageItem, ImageSet, digest
 from coteach.data.sample import scale_divisor
 from coteach.data.sending import sent
-from coteach.errors import InputError, OptionError
+from coteach.errors import InputError, OptionError, RasterError
 
 Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
 _AXES = {"NHW": (0, 1, 2), "NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3)}
@@ -99,7 +99,7 @@ class ArrayDataset(ImageSet):
         self.total = len(stored)
         self.positions = range(self.total)[part]
         self._images = _arranged(stored, layout)[part]
-        self._divisor = np.float32(scale_divisor(str(stored.dtype), image_scale, Path(self._name)))
+        self._divisor = np.float32(_divisor(str(stored.dtype), image_scale, self._name))
         _check_finite(self._images, self.place)
         trusted = None if weights is None else load_array(weights, "weights", "weights")
         true = None if clean_labels is None else load_array(clean_labels, clean_labels_key, "clean labels")
@@ -170,6 +170,14 @@ class ArrayDataset(ImageSet):
         return digest("".join(chunks).encode(), self.labels.values.tobytes(), weights)
 
 
+def _divisor(dtype: str, image_scale: float | int | None, name: str) -> float:  # noqa: PYI041 -- as above
+    try:
+        return scale_divisor(dtype, image_scale, Path(name))
+    except RasterError as error:
+        example = f"coteach.ArrayDataset(images, labels, image_scale={1 if dtype == 'bool' else 255})"
+        raise InputError(error.thing, error.cause, f"{error.remedy}, as in {example}") from error
+
+
 def _on_device(images: np.ndarray, device: str | torch.device) -> Tensor:
     """All images, copied; uint16 widened, since torch does little with it."""
     wide = images.astype(np.int32) if images.dtype == np.uint16 else images
@@ -205,9 +213,8 @@ def _guessed(shape: tuple[int, ...]) -> tuple[int, ...]:
         return _AXES["NHW"]
     found = [name for name, axis in (("NCHW", 1), ("NHWC", 3)) if shape[axis] <= 4]
     if len(found) != 1:
-        raise OptionError(
-            "layout", f"shape {shape} does not tell which axis holds the bands", "give the layout"
-        )
+        remedy = "give the layout, as in coteach.ArrayDataset(images, labels, layout='NHWC')"
+        raise OptionError("layout", f"shape {shape} does not tell which axis holds the bands", remedy)
     return _AXES[found[0]]
 
 

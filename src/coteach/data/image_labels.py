@@ -45,6 +45,16 @@ def moved_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
     return ""
 
 
+def other_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
+    """A class of data that ``known``, the names in training, calls otherwise, in words; empty if there is none."""
+    if cause := moved_name(names, known):
+        return cause
+    for code, (name, own) in enumerate(zip(names or (), known or (), strict=False)):
+        if name != own:
+            return f"class {code} is {name!r} here, in the training set it is {own!r}"
+    return ""
+
+
 class ImageLabels:
     """One label an image.
 

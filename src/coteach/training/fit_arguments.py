@@ -21,7 +21,7 @@ _DEVICES = ("auto", "cpu", "gpu", "cuda", "mps")
 
 
 def check_arguments(**given: Any) -> None:
-    """Refuse arguments of the wrong kind or out of range; keywords are the options of ``coteach.fit``.
+    """Refuse arguments of the wrong kind or out of range; keywords are options of ``coteach.fit`` and ``coteach.out_of_fold``.
 
     Raises:
         OptionError: the first one that is refused; it says what it is and what to give.
@@ -96,6 +96,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "scheduler": _maker,
     "num_classes": lambda option, value: None if value is None else _whole(None, option, value),
     "seed": _seed,
+    "folds": partial(_whole, None),
     "output_dir": _folder,
     "device": _device,
     "num_workers": partial(_whole, 0),

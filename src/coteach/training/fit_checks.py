@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from typing import Any
 from warnings import warn
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from coteach.data.folds import ImageSubset
-from coteach.data.image_labels import moved_name
+from coteach.data.image_labels import other_name
 from coteach.data.image_set import ImageSet
 from coteach.data.other_labels import check_other_labels
 from coteach.errors import CoteachWarning, InputError, OptionError
@@ -19,54 +18,6 @@ from coteach.training.fit_arguments import check_fresh
 from coteach.training.precheck import refuse_lone_sample, schedule_remark
 from coteach.training.rehearsal import find_misfit
 from coteach.training.run import TrainingRun
-
-
-def identity_of(run: TrainingRun, *, lr: float) -> dict[str, Any]:
-    """What a folder is told apart by: of functions, what they make.
-
-    Args:
-        run: all but its identity; its parts fit each other.
-        lr: as it was given.
-
-    Raises:
-        OptionError: the optimizer is none.
-    """
-    told = {
-        source: one.fingerprint()
-        if isinstance(one, (ImageSet, ImageSubset))
-        else f"{type(one).__name__} of {len(one)}"
-        for source, one in run.datasets.items()
-    }
-    options = {"batch_size": run.loader.batch_size, "lr": lr}
-    return {
-        "method": run.method.name,
-        "config": repr(getattr(run.method, "config", None)),
-        **options,
-        **told,
-    } | _made(run)
-
-
-def _made(run: TrainingRun) -> dict[str, str]:
-    """Network, optimizer and schedule, in words."""
-    with torch.random.fork_rng(devices=[]):
-        network = run.make_network()
-    optimizer: Any = run.make_optimizer(network.parameters())
-    if not isinstance(optimizer, Optimizer):
-        cause = f"gives a {type(optimizer).__name__}"
-        raise OptionError(
-            "optimizer", cause, "let it return an optimizer, such as torch.optim.SGD(parameters, lr=0.1)"
-        )
-    shapes = [f"{name} {getattr(weight, 'shape', '')}" for name, weight in network.state_dict().items()]
-    digest = hashlib.sha256("\n".join(shapes).encode()).hexdigest()[:8]
-    options = ", ".join(f"{name}={value}" for name, value in sorted(optimizer.defaults.items()))
-    made = {
-        "network": f"{type(network).__name__} of {len(shapes)} tensors ({digest})",
-        "optimizer": f"{type(optimizer).__name__}({options})",
-    }
-    # not its numbers: a cosine over more epochs is that of the same run, trained longer
-    return (
-        made if run.scheduler is None else made | {"scheduler": type(run.scheduler.make(optimizer)).__name__}
-    )
 
 
 def check_fit(run: TrainingRun) -> None:
@@ -97,7 +48,8 @@ def check_fit(run: TrainingRun) -> None:
                 else None
             )
             if found is not None and source == "train":
-                raise OptionError("model_factory", f"its network {found.cause}", "give one that fits")
+                cause = f"its network {found.cause}" + (_of_labels(run) if found.about == "classes" else "")
+                raise OptionError("model_factory", cause, "give one that fits")
             if found is not None:
                 raise InputError(source, f"the network {found.cause}", "give images like those of training")
         refuse_lone_sample(run, network)
@@ -107,16 +59,42 @@ def check_fit(run: TrainingRun) -> None:
 
 def _check_held(run: TrainingRun) -> None:
     """Refuse a validation set whose figures would say nothing, or of other classes."""
-    held, training = run.datasets.get("val"), run.datasets["train"]
-    if not isinstance(held, ImageSet):
-        return
-    if not held.labels.counts(run.num_classes).any():
+    held = run.datasets.get("val")
+    if isinstance(held, ImageSet) and not held.labels.counts(run.num_classes).any():
         raise InputError("val", "none of its images has a label", "label some of them, or leave it out")
-    names = getattr(training, "class_names", None)
-    if cause := moved_name(held.class_names, names):
-        raise InputError("val", cause, f"give it class_names=[{', '.join(map(repr, names or ()))}]")
+    names = _names_of(run.datasets["train"])
+    if cause := other_name(_names_of(held), names):
+        listed = ", ".join(map(repr, names or ()))
+        own = isinstance(held, ImageSet | ImageSubset)
+        remedy = f"give it class_names=[{listed}]" if own else f"let its classes be [{listed}]"
+        raise InputError("val", cause, remedy)
+    if not isinstance(held, ImageSet | ImageSubset):
+        return
     if held.class_names is not None and len(held.class_names) != run.num_classes:
         cause = f"has {len(held.class_names)} classes ({', '.join(held.class_names[:10])}), training {run.num_classes}"
         raise InputError(
             "val", cause, "make them agree: class_names names them all, also those without images"
         )
+
+
+def _names_of(dataset: Any) -> Sequence[str] | None:
+    """The names of the classes by code, also those that torchvision's sets list in ``classes``; None if there are none."""
+    if isinstance(dataset, ImageSet | ImageSubset):
+        return dataset.class_names
+    names = getattr(dataset, "classes", None)
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    return names if len(set(names)) == len(names) else None
+
+
+def _of_labels(run: TrainingRun) -> str:
+    """Where the number of classes comes from, if that is the largest label."""
+    training = run.datasets["train"]
+    whole = training.dataset if isinstance(training, ImageSubset) else training
+    if not isinstance(whole, ImageSet) or whole.class_names is not None or whole.labels.soft:
+        return ""
+    item = int(whole.labels.values.argmax())
+    largest = int(whole.labels.values[item])
+    if largest + 1 != run.num_classes:
+        return ""
+    return f" (the largest label is {largest}, of {whole.place(item).removeprefix('images, ')})"

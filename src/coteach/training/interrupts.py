@@ -14,7 +14,8 @@ from types import FrameType
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from coteach.errors import TrainingError
-from coteach.training.loader_workers import end_workers, unnoticed
+from coteach.training.loader_errors import RaisingLoader
+from coteach.training.loader_workers import GUARD, end_workers, unnoticed
 
 _KILLED, _MISSED = "killed by signal: ", "exited unexpectedly"  # torch, of loader workers
 _MAY_BE_SIGTERM = (f"{_KILLED}Terminated", _MISSED)
@@ -103,4 +104,6 @@ def _worker_lost(folder: Path, error: BaseException) -> TrainingError:
     both = [str(one).strip(" .") for one in (error, error.__cause__) if _tells_of_worker(str(one))]
     told = next((one for one in both if _KILLED in one), both[0])  # says more
     remedy = "if memory was short, load with fewer workers or smaller batches, and start it again"
+    if _KILLED not in told and not RaisingLoader.delivered:  # perhaps none can be started
+        remedy = f"in a script of your own, {GUARD}; {remedy}"
     return TrainingError(str(folder), f"a loader worker was lost: {told}", remedy)

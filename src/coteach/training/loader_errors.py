@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch.utils.data import DataLoader, Dataset
 
@@ -78,10 +78,17 @@ class CollateOrError:
 
 
 class RaisingLoader(DataLoader[Any]):
-    """A ``DataLoader`` that raises an error that comes in place of a batch."""
+    """A ``DataLoader`` that raises an error that comes in place of a batch.
+
+    Attributes:
+        delivered: whether a worker of any loader has given a batch, so that workers can be started at all.
+    """
+
+    delivered: ClassVar[bool] = False
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # nobody asks for more than an iterator
         for batch in super().__iter__():
             if isinstance(batch, CoteachError):
                 raise batch
+            RaisingLoader.delivered |= self.num_workers > 0
             yield batch

@@ -1,4 +1,7 @@
-"""At Ctrl-C loader processes end at once; torch would wait five seconds for each that is still starting."""
+"""At Ctrl-C loader processes end at once; torch would wait five seconds for each that is still starting.
+
+They run a user's script again when they start: what it does there unasked is ended, too.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,28 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from multiprocessing import active_children
+from multiprocessing import active_children, current_process
 from multiprocessing.process import BaseProcess
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 _GRACE = 1.0  # seconds
+GUARD = 'put what it does under if __name__ == "__main__":, or use num_workers=0'
+
+
+def refuse_in_starting_process(num_workers: int) -> None:
+    """End a process that has come here while it was starting: a loader worker that runs the user's script again.
+
+    Args:
+        num_workers: processes that are asked for, which could not be started here.
+
+    Raises:
+        SystemExit: it is such a process; its code is a line for the user instead of pages of tracebacks.
+    """
+    if num_workers > 0 and getattr(current_process(), "_inheriting", False):  # as multiprocessing tells it
+        cause = f"{num_workers} processes load samples, and each runs the script again when it starts"
+        raise SystemExit(f"Error: num_workers: {cause}; {GUARD}")
 
 
 class EndLoaderWorkers(Callback):

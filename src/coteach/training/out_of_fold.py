@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 
 from coteach.data.folds import ImageSubset, draw_folds
 from coteach.data.image_set import ImageSet
-from coteach.errors import InputError
+from coteach.errors import InputError, TrainingError
 from coteach.files import whole_file
 from coteach.methods.base import Stream
 from coteach.methods.label_method import LabelMethod
@@ -66,7 +66,7 @@ def predict_out_of_fold(
     Raises:
         OptionError: the number of folds is out of range.
         InputError: without one of the folds only one class is left. Nothing was trained or written then.
-        TrainingError: a fold's folder holds another run, or it cannot be trained.
+        TrainingError: a fold's folder holds another run or cannot be written, or it cannot be trained.
     """
     fold = draw_folds(dataset.labels.hard(), folds, seed)
     parts = [ImageSubset(dataset, np.flatnonzero(fold != k)) for k in range(folds)]
@@ -74,7 +74,11 @@ def predict_out_of_fold(
     for part in parts:
         check(part)
     folder = folder / f"{folds}_folds"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cause = f"cannot be written ({error.strerror or error})"
+        raise TrainingError(str(folder), cause, "choose another output_dir") from error
     probs: np.ndarray | None = None
     labels = np.empty(len(dataset), np.int64)
     for k in range(folds):
