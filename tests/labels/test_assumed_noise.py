@@ -26,12 +26,12 @@ def taken_for_the_next(transition, *, count=4000, seed=0, classes=4, sure=4.0):
 
 def test_noise_that_is_the_same_everywhere_is_taken_for_it_as_far_as_can_be():
     probs, labels, _ = taken_for_the_next(SAME)
-    assert assumed_for(probs, labels) == (4000 / 4, 0.03)
+    assert assumed_for(probs, labels) == (4000 / 4, 0.03, 0)
 
 
 def test_noise_of_which_the_labels_speak_is_left_to_them():
     probs, labels, _ = taken_for_the_next(PAIRS)
-    assert assumed_for(probs, labels) == (0, 0)
+    assert assumed_for(probs, labels) == (0, 0, 1)
 
 
 def test_unsure_networks_are_not_asked_which_class_is_mistaken():
@@ -44,7 +44,7 @@ def test_unsure_networks_are_not_asked_which_class_is_mistaken():
     labels = (truth + (rng.random(4000) < 0.4)) % 4
     found = assumed_for(7 * probs, labels)  # rows are scaled
     assert found.alike == pytest.approx(0.15 * 4000 / 4)
-    assert found.entropy_weight == 0
+    assert (found.entropy_weight, found.emphasis) == (0, 1)
 
 
 def test_items_that_say_nothing_do_not_count():
@@ -53,7 +53,7 @@ def test_items_that_say_nothing_do_not_count():
         [probs, np.full((3, 4), np.nan), np.zeros((4, 4)), np.full((1, 4), np.inf), probs[:7]]
     )
     none = np.concatenate([labels, np.zeros(8, int), np.full(7, -1)])
-    assert assumed_for(more, none) == assumed_for(probs, labels) == (2000 / 4, 0.03)
+    assert assumed_for(more, none) == assumed_for(probs, labels) == (2000 / 4, 0.03, 0)
     with pytest.raises(InputError, match="no item has a label"):
         assumed_for(probs[:3], np.full(3, -1))
 
@@ -61,7 +61,7 @@ def test_items_that_say_nothing_do_not_count():
 def test_two_classes_are_left_to_their_labels():
     rng = np.random.default_rng(0)
     probs = rng.dirichlet(np.ones(2), 500)
-    assert assumed_for(probs, probs.argmax(1)) == (0, 0)
+    assert assumed_for(probs, probs.argmax(1)) == (0, 0, 0)
 
 
 def allowed_shares(probs, labels):
@@ -98,14 +98,14 @@ def test_of_very_few_items_a_class_little_is_asked_first():
     """Pairs among 40 classes of 7 or 8 items: chance would allow any number but the smallest, of which the labels tell most."""
     probs, labels, _ = taken_for_the_next(pair_flip(0.4, 40), count=300, classes=40, sure=8.0)
     assert allowed_shares(probs, labels) == [False, True, True]
-    assert assumed_for(probs, labels) == (0, 0)
+    assert assumed_for(probs, labels) == (0, 0, 1)
 
 
 def test_nothing_is_computed_of_what_cannot_speak(monkeypatch):
     """Two items of each of 400 classes."""
     monkeypatch.setattr(assumed_noise, "label_quality", None)
     probs = np.eye(400)[np.arange(800) % 400] + 0.01
-    assert assumed_for(probs, np.arange(800) % 400) == (2, 0.03)
+    assert assumed_for(probs, np.arange(800) % 400) == (2, 0.03, 0)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_many_items_are_judged_by_some_of_them():
     """Of 30 000 that come class after class, again and again: every n-th may be of one class."""
     classes = 5
     probs, labels, _ = taken_for_the_next(symmetric(0.2, classes), count=30000, classes=classes)
-    assert assumed_for(probs, labels) == (30000 / classes, 0.03)
+    assert assumed_for(probs, labels) == (30000 / classes, 0.03, 0)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy_scores import learned_all_labels
+from noisy_scores import learned_all_labels, noisy_scores, pair_flip
 from ranking import average_precision
 
 from coteach.errors import InputError
@@ -26,16 +26,31 @@ def simulated(seed, transition, size=4000, spread=1.5, blunt=1.0):
 PAIRS = np.array([[0.7, 0.3, 0, 0], [0, 0.9, 0.1, 0], [0, 0, 0.8, 0.2], [0.1, 0, 0, 0.9]])
 
 
-def test_the_posterior_is_that_of_bayes_by_hand():
+@pytest.mark.parametrize("emphasis", [0, 2.0])
+def test_the_posterior_is_that_of_bayes_by_hand(emphasis):
     probs, _, labels = simulated(0, PAIRS, size=300)
-    found = label_quality(probs, labels)
+    found = label_quality(probs, labels, emphasis=emphasis)
+    others = found.posterior_of(5 * probs, labels)
     for i in range(20):
         joint = [
-            (probs[i, y] + 1e-6) ** found.sharpness * np.exp(found.bias[y]) * found.transition[y, labels[i]]
+            ((probs[i, y] + 1e-6) * np.exp(emphasis * probs[i, y])) ** found.sharpness
+            * np.exp(found.bias[y])
+            * found.transition[y, labels[i]]
             for y in range(4)
         ]
         assert found.p_wrong[i] == pytest.approx(1 - joint[labels[i]] / sum(joint), abs=2e-4)
         assert found.suggested[i] == np.argmax(joint)
+        np.testing.assert_allclose(others[i], np.divide(joint, sum(joint)), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_emphasis_takes_out_noise_from_class_to_class_that_networks_have_learned(seed):
+    probs, labels, truth = noisy_scores(pair_flip(0.35), seed=seed)
+    plain, more = (
+        average_precision(label_quality(probs, labels, emphasis=emphasis).p_wrong, labels != truth)
+        for emphasis in (0, 1)
+    )
+    assert more > plain + 0.01
 
 
 def test_sure_networks_leave_nothing_to_estimate():
@@ -172,7 +187,7 @@ def test_bad_input_is_named(probs, labels, text):
         label_quality(probs, labels)
 
 
-@pytest.mark.parametrize("option", ["alike", "entropy_weight"])
+@pytest.mark.parametrize("option", ["alike", "entropy_weight", "emphasis"])
 @pytest.mark.parametrize("value", [-0.1, np.inf, np.nan])
 def test_what_is_assumed_is_a_number_of_at_least_0(option, value):
     probs, _, labels = simulated(0, PAIRS, size=30)

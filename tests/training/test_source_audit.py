@@ -98,6 +98,7 @@ def an_estimate(transition):
         transition=np.array(transition),
         joint=np.zeros((classes, classes)),
         sharpness=1.0,
+        emphasis=0.0,
         bias=np.zeros(classes),
         log_likelihood=none,
     )

@@ -25,6 +25,7 @@ _ITEMS = 5000  # looked at, times classes
 _LEAST = 100  # the same, of more than can be looked at
 _WORK = 1 << 21  # numbers looked at
 _CLEAR = 0.03  # nats of log-likelihood a nat of entropy
+_EMPHASIS = 1.0  # where labels speak of confusions
 
 
 class Assumed(NamedTuple):
@@ -33,10 +34,12 @@ class Assumed(NamedTuple):
     Args:
         alike: items of each class that speak for noise that is the same everywhere, >= 0.
         entropy_weight: how much speaks for images whose class is clear, nats of log-likelihood a nat of entropy, >= 0.
+        emphasis: how much large probabilities count for more than by their logarithm, >= 0.
     """
 
     alike: float
     entropy_weight: float
+    emphasis: float
 
 
 def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) -> Assumed:
@@ -51,6 +54,9 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
     networks that are unsure since labels are wrong look like networks that are unsure of right ones. There (but not where only
     unsure networks ask for it) the clearer is assumed, by an ``entropy_weight`` of 0.03; else it is 0.
 
+    Confusions that labels speak for the networks have learned, too: of every image of a class they say that it may be of the other. That
+    is taken out by an ``emphasis`` of 1; elsewhere, and where labels are not asked, it is 0.
+
     Of many items 5000 times as many as classes are looked at, always the same ones; if that is too much to look at, and 100 times as many
     too, labels are not asked.
 
@@ -59,7 +65,8 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
         labels: ``(N,)`` given classes; items with a negative one are left out.
 
     Returns:
-        ``alike`` from 0 to ``N / C``, ``entropy_weight`` 0 or 0.03. How they were chosen: docs/decisions/0017.
+        ``alike`` from 0 to ``N / C``, ``entropy_weight`` 0 or 0.03, ``emphasis`` 0 or 1. How they were chosen: docs/decisions/0017
+        and 0018.
 
     Raises:
         InputError: see :func:`coteach.labels.quality.known_items`.
@@ -71,11 +78,15 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
     known = np.flatnonzero(known_items(probs, labels))
     classes = probs.shape[1]
     if classes < 3:
-        return Assumed(0.0, 0.0)  # nothing can be alike
+        return Assumed(0.0, 0.0, 0.0)  # nothing can be alike
     sure = float((probs.max(1)[known] / probs.sum(1, dtype=np.float64)[known]).mean())
+    unsure = max(0.0, _SURE - sure)
     some = _some(known, classes)
-    unopposed = _unopposed(probs[some], labels[some]) if some.size else 0.0
-    return Assumed(max(0.0, _SURE - sure, unopposed) * len(known) / classes, _CLEAR if unopposed else 0.0)
+    if not some.size:
+        return Assumed(unsure * len(known) / classes, 0.0, 0.0)
+    if unopposed := _unopposed(probs[some], labels[some]):
+        return Assumed(max(unsure, unopposed) * len(known) / classes, _CLEAR, 0.0)
+    return Assumed(unsure * len(known) / classes, 0.0, _EMPHASIS)
 
 
 def _some(known: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m"]:

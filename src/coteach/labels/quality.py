@@ -2,12 +2,14 @@
 
 A hidden true class ``y`` stands behind every item. The networks' mean class probabilities ``P̄`` speak of it, but not in
 its own terms: averaged over epochs they are too blunt, and they lean towards classes that the noise has made frequent.
-So ``q(y | x) ∝ P̄(y)^β exp(b_y)``; the given label ``g`` follows from it by a transition ``T[y, g]``. Expectation-
+So ``q(y | x) ∝ (P̄(y) exp(τ P̄(y)))^β exp(b_y)``; the given label ``g`` follows from it by a transition ``T[y, g]``. Expectation-
 maximisation finds ``β``, ``b`` and ``T`` under which the given labels are most likely, and with them
 
     p(y | x, g) ∝ q(y | x) T[y, g],      p(wrong) = 1 - p(g | x, g).
 
-A network that learned the wrong labels, too, gives ``P̄`` that already holds the noise; sharpening is what takes it out.
+A network that learned the wrong labels, too, gives ``P̄`` that already holds the noise; sharpening is what takes it out. Of noise that
+goes from class to class it leaves some, since a share of every image's probability is that noise: ``τ``, which is given, not estimated,
+lets large probabilities count for more than by their logarithm.
 Where ``P̄`` does speak in terms of the true class, ``sharpen=False`` keeps ``β`` and ``b`` at 1 and 0: the freedom would only be misused.
 Nothing has to be known of the noise; that it leaves the true class the most frequent one among most items of a class
 is assumed.
@@ -65,12 +67,14 @@ class LabelQuality(JudgedLabels):
 
     Args:
         sharpness: ``β``.
+        emphasis: ``τ``.
         bias: ``(C,)`` ``b``; mean 0.
         log_likelihood: ``(n,)`` mean log-likelihood of the given labels after each iteration, nats; with an
             ``entropy_weight`` less what the entropy costs.
     """
 
     sharpness: float
+    emphasis: float
     bias: Float64[np.ndarray, " c"]
     log_likelihood: Float64[np.ndarray, " i"]
 
@@ -85,7 +89,7 @@ class LabelQuality(JudgedLabels):
         """
         rows = probs.astype(np.float64)
         model = LabelModel(self.transition, self.sharpness, self.bias)
-        joint = log_joint(believed(rows), labels, model)
+        joint = log_joint(believed(rows, self.emphasis), labels, model)
         return np.asarray(softmax(joint, axis=1))
 
 
@@ -96,6 +100,7 @@ def label_quality(
     sharpen: bool = True,
     alike: float = 0.0,
     entropy_weight: float = 0.0,
+    emphasis: float = 0.0,
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> LabelQuality:
@@ -105,12 +110,14 @@ def label_quality(
         probs: ``(N, C)`` class probabilities, best the mean over networks and epochs (``label_history.npz``) or
             out-of-fold ones; rows are scaled to sum 1. A row that sums to 0 or holds NaN says nothing.
         labels: ``(N,)`` given classes 0 to C-1; negative ones are no label.
-        sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word.
+        sharpen: estimate ``β`` and ``b``; else they are 1 and 0, and ``P̄`` is taken at its word (but for ``emphasis``).
         alike: items of each class that speak for noise that is the same everywhere, >= 0: few labels tell little of
             which class is mistaken for which, and what the networks confuse would pass for it.
         entropy_weight: nats of log-likelihood that ``β`` gives for a nat less mean entropy of q(y | x), >= 0, such as 0.03: unsure networks
             may have learned wrong labels, or be unsure of right ones, and more weight takes more of it for noise
             (entropy as a regulariser: Grandvalet & Bengio 2004).
+        emphasis: ``τ``, >= 0, such as 1: by how much large probabilities count for more than by their logarithm, against noise from class to
+            class that the networks have learned.
         max_iterations: of expectation-maximisation, at least 1.
         tolerance: the end is reached when an iteration changes less than this many nats an item.
 
@@ -130,11 +137,11 @@ def label_quality(
     known = known_items(probs, labels)
     if max_iterations < 1:
         raise InputError("max_iterations", f"is {max_iterations}", "give at least 1")
-    for name, weight in (("alike", alike), ("entropy_weight", entropy_weight)):
+    for name, weight in (("alike", alike), ("entropy_weight", entropy_weight), ("emphasis", emphasis)):
         if not 0 <= weight < np.inf:
             raise InputError(name, f"is {weight}", "give a number of at least 0")
     rows = probs[known].astype(np.float64)
-    log_probs = believed(rows)
+    log_probs = believed(rows, emphasis)
     given = labels[known].astype(np.int64)
     model, posterior, gains = fit_model(
         log_probs,
@@ -158,6 +165,7 @@ def label_quality(
         transition=model.transition,
         joint=joint_counts(posterior, given),
         sharpness=model.sharpness,
+        emphasis=emphasis,
         bias=model.bias,
         log_likelihood=np.array(gains),
     )

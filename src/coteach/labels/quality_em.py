@@ -33,9 +33,15 @@ class LabelModel:
     bias: Float64[np.ndarray, " c"]
 
 
-def believed(probs: Float64[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
-    """Logarithms of rows that are scaled to sum 1; no probability is quite 0."""
-    return np.asarray(np.log(probs / probs.sum(1, keepdims=True) + _TINY))
+def believed(probs: Float64[np.ndarray, "n c"], emphasis: float = 0.0) -> Float64[np.ndarray, "n c"]:
+    """Log P + τ P of rows that are scaled to sum 1; no probability is quite 0.
+
+    Args:
+        probs: ``(N, C)``, no row sums to 0.
+        emphasis: ``τ``.
+    """
+    scaled = probs / probs.sum(1, keepdims=True)
+    return np.asarray(np.log(scaled + _TINY) + emphasis * scaled)
 
 
 def fit_model(
