@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from coteach.data.folds import ImageSubset
 from coteach.data.image_arrays import ArrayDataset
 from coteach.data.image_files import ImageFiles
+from coteach.data.image_set import ImageSet
 from coteach.data.picture_reader import PictureReader
 from coteach.errors import OptionError
 from coteach.methods.base import NetworkFactory
@@ -69,7 +71,7 @@ def fit(
         epochs: >= 1.
         batch_size: samples a batch, >= 1.
         lr: learning rate of AdamW (``fused=True``), > 0; it falls to 0 along a cosine.
-        optimizer: parameters -> another optimizer, made once a network; its rate is then constant without a scheduler.
+        optimizer: parameters -> another optimizer, made once a network and once to see what it is; its rate is then constant without a scheduler.
         scheduler: optimizer -> a schedule that is stepped after each epoch.
         num_classes: ``C``; None takes that of the data set.
         seed: of everything random.
@@ -141,8 +143,13 @@ def fit(
             read_log(folder).figures,
             None if output_dir is None else folder,
             reader,
-            getattr(sets["train"], "num_bands", None),
+            _num_bands(sets["train"]),
         )
+
+
+def _num_bands(dataset: Any) -> int | None:
+    """Of images as the networks are shown them: what is done to them may change it."""
+    return len(dataset[0]["image"]) if isinstance(dataset, ImageSet | ImageSubset) else None
 
 
 def _adamw(parameters: Iterable[Tensor], *, lr: float) -> AdamW:

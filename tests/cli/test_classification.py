@@ -273,7 +273,7 @@ def test_a_missing_class_folder_does_not_move_the_others(sets, tmp_path, capsys)
     )
     (tmp_path / "other" / "x" / "a_green").rename(tmp_path / "other" / "x" / "grene")
     error = refused(tmp_path, capsys, content)
-    assert "val_dataset: class 1 is 'grene' here, in the training set it is 'green'; give class_n" in error
+    assert "val_dataset: class 1 is 'grene' here, in the training set it is 'green'; name it" in error
 
 
 def test_names_of_the_run_are_those_of_the_training_set(sets, tmp_path, capsys):
@@ -282,6 +282,15 @@ def test_names_of_the_run_are_those_of_the_training_set(sets, tmp_path, capsys):
     error = refused(tmp_path, capsys, content)
     told = "class_names: 'red' is class 0 here, in the training set it is class 2; give [blue, green, red]"
     assert told in error
+
+
+def test_a_run_with_names_of_its_own_is_evaluated(sets, tmp_path, capsys):
+    content = config(sets, tmp_path / "run", class_names=["blau", "grün", "rot"])
+    content["trainer"] |= {"max_epochs": 1}
+    assert train(tmp_path, content) == 0
+    assert call("evaluate", tmp_path / "run", "--dataset", "val_dataset") == 0, capsys.readouterr().err
+    assert "grün" in capsys.readouterr().out
+    assert call("report", tmp_path / "run", "--output", tmp_path / "r.html") == 0
 
 
 def test_one_class_only(sets, tmp_path, capsys):

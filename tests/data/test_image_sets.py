@@ -232,6 +232,9 @@ def test_a_table_names_images_and_labels(tmp_path, monkeypatch):
     beside = table(tmp_path / "pictures", "file,class", "1.png,dog", "0.png,cat")
     named = ImageTableDataset(beside, path_key="file", label_key="class", class_names=["cat", "dog"])
     assert [int(named[i]["mask"]) for i in range(2)] == [1, 0]
+    floats = table(tmp_path / "pictures", "path,label", "0.png,2.0", "1.png,1", "2.png,1.0", name="f.csv")
+    numbers = ImageTableDataset(floats, class_names=["1", "2"])  # names, of which pandas makes 1.0 and 2.0
+    assert [int(numbers[i]["mask"]) for i in range(3)] == [1, 0, 0]
     monkeypatch.chdir(tmp_path / "pictures")
     assert len(ImageTableDataset(table(tmp_path, "path,label", "1.png,1", name="other.csv"))) == 1
 

@@ -173,6 +173,17 @@ def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):
         audit(probs, labels)
 
 
+def test_votes_and_rounded_probabilities_are_scaled():
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(40, 0.2), 200)
+    labels = probs.argmax(1)
+    votes = np.round(probs * rng.integers(3, 30, 200)[:, None]).astype(int)
+    votes[np.arange(200), labels] += 1
+    for given in (np.round(probs, 2), votes):
+        scaled = given / given.sum(1, keepdims=True)
+        np.testing.assert_allclose(audit(given, labels).p_wrong, audit(scaled, labels).p_wrong, atol=1e-9)
+
+
 def test_labels_go_with_probabilities_only(tmp_path):
     with pytest.raises(InputError, match="are missing"):
         audit(np.full((2, 2), 0.5))

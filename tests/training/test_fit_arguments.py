@@ -6,6 +6,7 @@ import json
 import re
 from functools import partial
 
+import albumentations as A
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from coteach import CoTeaching, ImageFolderDataset, Supervised, fit
+from coteach import ArrayDataset, CoTeaching, ImageFolderDataset, Supervised, fit
 from coteach.errors import InputError, OptionError, TrainingError
 from coteach.methods.co_teaching import CoTeachingConfig
 from coteach.methods.soft_teacher import SoftTeacher
@@ -163,7 +164,7 @@ def test_validation_has_the_classes_of_training(tmp_path):
         ),
         (
             ["a", "b", "d"],
-            r"val: class 2 is 'd' here, in the training set it is 'c'; give it class_names=\['a',",
+            r"val: class 2 is 'd' here, in the training set it is 'c'; name it alike in both; folders are re",
         ),
         (["a", "b", "c", "d"], r"val: has 4 classes \(a, b, c, d\), training 3"),
     ):
@@ -171,6 +172,8 @@ def test_validation_has_the_classes_of_training(tmp_path):
         other.class_names = names
         with pytest.raises(InputError, match=message):
             fit(network, training, val=other, **given)
+    fewer = ImageFolderDataset(in_folders(tmp_path / "fewer", "a", "b"))  # the last is missing: no code moves
+    assert "val/OA" in fit(network, training, val=fewer, **given).history
     bands = np.zeros((6, 6, 6, 3), np.uint8), np.arange(6) % 3
     with pytest.raises(InputError, match=r"val: the network .*3"):
         fit(network, training, val=bands, **given)
@@ -209,15 +212,50 @@ def test_a_folder_of_an_earlier_version_is_gone_on_with(tmp_path):
     assert len(fit(**given, epochs=2).history["train/loss_epoch"]) == 2
     with pytest.raises(TrainingError, match="batch_size was 4, is 2"):
         fit(**given | {"batch_size": 2}, epochs=3)
+    with pytest.raises(TrainingError, match="seed was 1, is 2"):
+        fit(**given | {"seed": 2}, epochs=3)
+    del state["identity"]["seed"]
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    assert len(fit(**given, epochs=3).history["train/loss_epoch"]) == 3
+
+
+def test_other_images_are_told_in_words(tmp_path):
+    given = {"model_factory": linear, "method": Supervised(), "epochs": 1, "batch_size": 4, "device": "cpu"}
+    fit(dataset=(IMAGES, LABELS), output_dir=tmp_path, **given)
+    words = "configuration: the images or labels of train are not those the run began with; choose"
+    with pytest.raises(TrainingError, match=words):
+        fit(dataset=(IMAGES[::-1].copy(), LABELS), output_dir=tmp_path, **given | {"epochs": 2})
 
 
 def test_how_fast_an_optimizer_is_makes_no_other_run(tmp_path):
     given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
     given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
-    fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1), epochs=1)
-    fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1, foreach=False), epochs=2)
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=1.0), epochs=1)
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=1, foreach=False), epochs=2)
     with pytest.raises(TrainingError, match=r"optimizer was .*is .*nesterov=True"):
         fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.5, nesterov=True), epochs=3)
+
+
+def test_an_optimizer_that_other_versions_of_torch_describe_otherwise_is_the_same(tmp_path):
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    told = json.loads((tmp_path / "run.json").read_text())["identity"]["optimizer"]
+    assert told == "AdamW(betas=(0.9, 0.999), eps=1e-08, lr=0.001, weight_decay=0.01)"
+
+
+def test_weights_may_have_options_of_their_own(tmp_path):
+    def grouped(rate, parameters):
+        weight, bias = parameters
+        return torch.optim.SGD([{"params": [weight], "lr": rate}, {"params": [bias]}], lr=0.1)
+
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "output_dir": tmp_path}
+    fit(**given, optimizer=partial(grouped, 0.5), epochs=1)
+    with pytest.raises(TrainingError, match=r'options of weights was "lr=0\.5; ", is "lr=0\.2; "'):
+        fit(**given, optimizer=partial(grouped, 0.2), epochs=2)
+    with pytest.raises(OptionError, match=r"optimizer: its lr is of NumPy \(float32\); give lr=0\.5"):
+        fit(**given, optimizer=partial(grouped, np.float32(0.5)), epochs=2)
 
 
 def test_lazy_layers_have_no_shapes_yet(tmp_path):
@@ -240,7 +278,7 @@ def test_validation_of_another_package_has_the_classes_of_training():
     words = r"val: 'b' is class 0 here, in the training set it is class 1; let its classes be \['a', 'b'\]"
     with pytest.raises(InputError, match=words):
         fit(linear, Listed(["a", "b"]), val=Listed(["b", "c"]), **GIVEN)
-    for others in (["a", "b"], ["a", "a"], ("a", ("b", "beta"))):  # told, and of no use
+    for others in (["a", "b"], ["a - 0", "b - 1"], ["a", "a"], ("a", ("b", "beta"))):  # as good, or of no use
         fit(linear, Listed(["a", "b"]), val=Listed(others), **GIVEN | {"method": Supervised()})
 
 
@@ -276,3 +314,8 @@ def test_what_is_predicted_is_shaped_as_in_training():
     )
     with pytest.raises(InputError, match=re.escape("images: shape (8, 4, 4) is not (N, 3, H, W)")):
         coloured.predict(IMAGES)
+    grey = ArrayDataset(np.zeros((8, 5, 5), np.uint8), LABELS, augmentation_list=[A.ToRGB()])
+    shown = fit(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 2)), grey, **GIVEN | {"method": Supervised()}
+    )
+    assert shown.predict(np.zeros((2, 3, 5, 5), np.float32)).shape == (2, 2)

@@ -136,9 +136,8 @@ def compose_config(path: Path, overrides: Sequence[str] = ()) -> tuple[Path, Nod
     except OverrideParseException as error:
         raise unreadable(error.override) from error
     except (HydraException, OmegaConfBaseException, YAMLError, ValueError, RecursionError) as error:
-        if ambiguous := re.match(
-            "Ambiguous value for argument '(.*)'", str(error)
-        ):  # a,b, which could be a sweep
+        # a,b, which could be a sweep
+        if ambiguous := re.match("Ambiguous value for argument '(.*)'", str(error)):
             raise unreadable(ambiguous[1]) from error
         cause = shorten(" ".join(str(error.__cause__ or error).split()), _LONGEST, placeholder=" …")
         raise ConfigError(str(path), cause, "correct the file or the override") from error

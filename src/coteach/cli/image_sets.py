@@ -8,7 +8,7 @@ from typing import Any
 
 from coteach.cli.config import RunConfig
 from coteach.cli.output import SHOWN, warn
-from coteach.data.image_labels import moved_name, other_name
+from coteach.data.image_labels import changed_name, moved_name, names_of
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError, InputError
 
@@ -51,18 +51,20 @@ def with_class_names(config: RunConfig, datasets: Mapping[str, Any]) -> RunConfi
     Raises:
         ConfigError: the other data sets, or the configuration, call other classes by these names.
     """
-    known = getattr(datasets["train"], "class_names", None)
-    if cause := moved_name(
-        config.class_names, known
-    ):  # predictions are told by the names of the configuration
+    known = names_of(datasets["train"])
+    # predictions are told by the names of the configuration
+    if cause := moved_name(config.class_names, known):
         raise ConfigError("class_names", cause, f"give [{', '.join(known or ())}], or leave it out")
     for source, dataset in datasets.items():
-        check_names(dataset, known, f"{source}_dataset")
+        key = f"{source}_dataset"
+        check_names(dataset, known, key)
+        if isinstance(dataset, ImageSet) and (cause := changed_name(dataset.class_names, known)):
+            raise ConfigError(key, cause, "name it alike in both; folders are renamed")
     return config if config.class_names or known is None else replace(config, class_names=list(known))
 
 
 def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
-    """Refuse a data set that names classes otherwise than ``names``: a folder may be missing, or mistyped.
+    """Refuse a data set in which a name stands for another class than in ``names``: a folder may be missing.
 
     Args:
         dataset: of images; others pass.
@@ -72,5 +74,5 @@ def check_names(dataset: Any, names: Sequence[str] | None, key: str) -> None:
     Raises:
         ConfigError: it does.
     """
-    if cause := other_name(getattr(dataset, "class_names", None), names):
+    if cause := moved_name(names_of(dataset), names):
         raise ConfigError(key, cause, f"give class_names: [{', '.join(names or ())}]")

@@ -36,6 +36,14 @@ def codes_by_name(names: Sequence[Any]) -> dict[str, int]:
     return codes
 
 
+def names_of(dataset: Any, attribute: str = "class_names") -> Sequence[str] | None:
+    """The names of a data set's classes by code; None if the attribute is missing, or no list of texts of which each is there once."""
+    names = getattr(dataset, attribute, None)
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    return names if len(set(names)) == len(names) else None
+
+
 def moved_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
     """A name that stands for one class in ``names`` and for another in ``known``, in words; empty if there is none."""
     codes = codes_by_name(known or ())
@@ -45,10 +53,8 @@ def moved_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
     return ""
 
 
-def other_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
-    """A class of data that ``known``, the names in training, calls otherwise, in words; empty if there is none."""
-    if cause := moved_name(names, known):
-        return cause
+def changed_name(names: Sequence[str] | None, known: Sequence[str] | None) -> str:
+    """A class that has another name in ``names`` than in ``known``, in words; empty if there is none."""
     for code, (name, own) in enumerate(zip(names or (), known or (), strict=False)):
         if name != own:
             return f"class {code} is {name!r} here, in the training set it is {own!r}"

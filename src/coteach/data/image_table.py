@@ -170,9 +170,9 @@ def _code(cell: str, codes: Mapping[str, int]) -> int:
     text = cell.strip()
     if not text:
         return NO_LABEL
-    if text in codes:
-        return codes[text]
-    return int(_DECIMALS.sub("", text))
+    whole = _DECIMALS.sub("", text)  # of names that are numbers, too
+    known = codes.get(text, codes.get(whole))
+    return int(whole) if known is None else known
 
 
 def _tell(

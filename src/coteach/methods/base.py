@@ -68,7 +68,7 @@ class Step:
     Args:
         epoch: counted from 0.
         index: batches seen since the beginning of the run, counted from 0.
-        update: times the optimizers' turn has come before; fewer than batches where gradients are accumulated.
+        update: steps of the optimizers before; fewer than batches where gradients are accumulated, or overflowed.
         seed: seed of the run.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
-from coteach.errors import CoteachWarning, InputError
+from coteach.errors import CoteachWarning, InputError, TrainingError
 from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
 from coteach.report.label_audit import LabelAudit
@@ -60,13 +60,17 @@ def _audit_run(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
     """The audit of what a run recorded."""
     if labels is not None:
         raise InputError("labels", "are given beside a run", "leave them out: the run knows its labels")
-    from coteach.training.history_recording import read_history
+    from coteach.training.history_recording import find_history
 
     folder = source if isinstance(source, (str, os.PathLike)) else source.output_dir
     if folder is None:
         raise InputError("the fit", "was kept in no folder", "give coteach.fit an output_dir")
     outside = None if out_of_fold is None else as_probs(out_of_fold, "out_of_fold")
-    return audit_history(read_history(Path(folder)), outside)
+    history = find_history(Path(folder))
+    if history is None:
+        remedy = "train on images with record_history on, or audit what coteach.out_of_fold gives: audit(found.probs, found.labels)"
+        raise TrainingError(str(folder), "has recorded no history of its labels", remedy)
+    return audit_history(history, outside)
 
 
 def _audit_probs(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:

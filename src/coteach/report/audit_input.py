@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 
 from coteach.errors import InputError
 
-_TOLERANCE = 1e-2  # by which part the sums of rows may differ; those of half precision are within it
+_TIMES = 2.0  # by which the sums of rows may differ: those of rounded probabilities do a little
 
 
 def as_probs(given: Any, option: str) -> Float[np.ndarray, "n c"]:
@@ -20,22 +20,24 @@ def as_probs(given: Any, option: str) -> Float[np.ndarray, "n c"]:
         option: how the error names it.
 
     Raises:
-        InputError: it is not one row of numbers an item, or rows have different sums (1, or that of as many networks);
-            rows of zeros or NaN are not known.
+        InputError: it is not one row of numbers an item, or rows of floats have sums so different that they are scores (votes, which
+            are integers, may be of more people here than there); rows of zeros or NaN are not known.
     """
     found = _array(given)
     if found is None or found.ndim != 2 or found.dtype.kind not in "biuf":
         raise InputError(option, _cause(given, found), "give class probabilities (N, C), one row an item")
+    if found.dtype.kind != "f":
+        return found.astype(np.float64)
     _refuse_scores(found, option)
-    return found if found.dtype.kind == "f" else found.astype(np.float64)
+    return found
 
 
 def _refuse_scores(probs: Float[np.ndarray, "n c"], option: str) -> None:
-    """Rows are scaled to sum 1; if that takes another number for each, they are no probabilities."""
+    """Rows are scaled to sum 1; if that takes very different numbers, they are no probabilities."""
     total = probs.sum(1, dtype=np.float64)
     known = (total != 0) & ~np.isnan(total)
     usual = np.median(total[known]) if known.any() else 1.0
-    wrong = np.flatnonzero(known & ~(np.abs(total - usual) <= _TOLERANCE * abs(usual)))
+    wrong = np.flatnonzero(known & ~((total >= usual / _TIMES) & (total <= usual * _TIMES) & (total > 0)))
     if wrong.size:
         cause = f"item {wrong[0]} sums to {total[wrong[0]]:.3g}, others to {usual:.3g}"
         raise InputError(option, cause, "give probabilities; of scores, their softmax")

@@ -1,4 +1,4 @@
-"""What a run of ``coteach.fit`` is told apart by, and whether its parts fit each other."""
+"""Whether the parts of a run of ``coteach.fit`` fit each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coteach.data.folds import ImageSubset
-from coteach.data.image_labels import other_name
+from coteach.data.image_labels import changed_name, moved_name, names_of
 from coteach.data.image_set import ImageSet
 from coteach.data.other_labels import check_other_labels
 from coteach.errors import CoteachWarning, InputError, OptionError
@@ -62,29 +62,24 @@ def _check_held(run: TrainingRun) -> None:
     held = run.datasets.get("val")
     if isinstance(held, ImageSet) and not held.labels.counts(run.num_classes).any():
         raise InputError("val", "none of its images has a label", "label some of them, or leave it out")
-    names = _names_of(run.datasets["train"])
-    if cause := other_name(_names_of(held), names):
-        listed = ", ".join(map(repr, names or ()))
-        own = isinstance(held, ImageSet | ImageSubset)
-        remedy = f"give it class_names=[{listed}]" if own else f"let its classes be [{listed}]"
-        raise InputError("val", cause, remedy)
-    if not isinstance(held, ImageSet | ImageSubset):
-        return
-    if held.class_names is not None and len(held.class_names) != run.num_classes:
-        cause = f"has {len(held.class_names)} classes ({', '.join(held.class_names[:10])}), training {run.num_classes}"
+    names, others = _names(run.datasets["train"]), _names(held)
+    listed = ", ".join(map(repr, names or ()))
+    own = isinstance(held, ImageSet | ImageSubset)
+    if cause := moved_name(others, names):
         raise InputError(
-            "val", cause, "make them agree: class_names names them all, also those without images"
+            "val", cause, f"{'give it class_names=' if own else 'let its classes be '}[{listed}]"
         )
+    if own and (cause := changed_name(others, names)):  # other packages may spell them otherwise
+        raise InputError("val", cause, "name it alike in both; folders are renamed, arrays take class_names")
+    if own and others is not None and len(others) > run.num_classes:
+        cause = f"has {len(others)} classes ({', '.join(others[:10])}), training {run.num_classes}"
+        remedy = "make them agree: class_names names them all, also those without images"
+        raise InputError("val", cause, remedy)
 
 
-def _names_of(dataset: Any) -> Sequence[str] | None:
-    """The names of the classes by code, also those that torchvision's sets list in ``classes``; None if there are none."""
-    if isinstance(dataset, ImageSet | ImageSubset):
-        return dataset.class_names
-    names = getattr(dataset, "classes", None)
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        return None
-    return names if len(set(names)) == len(names) else None
+def _names(dataset: Any) -> Sequence[str] | None:
+    """Those of the classes, which torchvision's sets list in ``classes``."""
+    return names_of(dataset, "class_names" if isinstance(dataset, ImageSet | ImageSubset) else "classes")
 
 
 def _of_labels(run: TrainingRun) -> str:

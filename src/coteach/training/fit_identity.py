@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -16,12 +18,8 @@ from coteach.errors import OptionError
 from coteach.training.run import TrainingRun
 from coteach.training.state import read_state
 
-_HOW_FAST = (
-    "capturable",
-    "differentiable",
-    "foreach",
-    "fused",
-)  # options of optimizers; results are the same
+# options of optimizers that change no result, or that not all versions of torch have and that the class tells
+_HOW_FAST = ("capturable", "decoupled_weight_decay", "differentiable", "foreach", "fused")
 
 
 def identity_of(run: TrainingRun, *, lr: float) -> dict[str, Any]:
@@ -42,14 +40,16 @@ def identity_of(run: TrainingRun, *, lr: float) -> dict[str, Any]:
         for source, one in run.datasets.items()
     }
     made = _made(run)
-    kept = read_state(run.output_dir).get("identity") or made
+    more = {"seed": run.seed} | made
+    kept = read_state(run.output_dir).get("identity") or more
+    unknown = {"seed"} - set(kept) | (set() if "network" in kept else set(made))  # to earlier versions
     return {
         "method": run.method.name,
         "config": repr(getattr(run.method, "config", None)),
         "batch_size": run.loader.batch_size,
         "lr": lr,
         **told,
-        **(made if "network" in kept else {}),  # earlier versions did not note what functions make
+        **{key: value for key, value in more.items() if key not in unknown},
     }
 
 
@@ -61,10 +61,17 @@ def _made(run: TrainingRun) -> dict[str, str]:
     if not isinstance(optimizer, Optimizer):
         remedy = "let it return an optimizer, such as torch.optim.SGD(parameters, lr=0.1)"
         raise OptionError("optimizer", f"gives a {type(optimizer).__name__}", remedy)
+    for options in (optimizer.defaults, *optimizer.param_groups):
+        for name, value in options.items():
+            if isinstance(value, np.generic):  # no checkpoint can be read that holds one
+                cause = f"its {name} is of NumPy ({type(value).__name__})"
+                raise OptionError("optimizer", cause, f"give {name}={value.item()!r}")
     made = {
         "network": _network_in_words(network),
-        "optimizer": f"{type(optimizer).__name__}({_options_in_words(optimizer)})",
+        "optimizer": f"{type(optimizer).__name__}({_in_words(optimizer.defaults)})",
     }
+    if groups := _groups_in_words(optimizer):
+        made["options of weights"] = groups
     if run.scheduler is None:
         return made
     schedule: Any = run.scheduler.make(optimizer)
@@ -85,11 +92,35 @@ def _network_in_words(network: nn.Module) -> str:
     return f"{type(network).__name__} of {len(shapes)} tensors ({digest})"
 
 
-def _options_in_words(optimizer: Optimizer) -> str:
+def _groups_in_words(optimizer: Optimizer) -> str:
+    """What options groups of weights have of their own; empty if none has."""
+    usual = optimizer.defaults.items()
+    own = [
+        {
+            name: group[name]
+            for name, value in usual
+            if name in group and _number(group[name]) != _number(value)
+        }
+        for group in optimizer.param_groups
+    ]
+    told = [_in_words(options) for options in own]
+    return "; ".join(told) if any(told) else ""
+
+
+def _in_words(options: Mapping[str, Any]) -> str:
     """Those that decide the result. What is off is left out: other versions of torch may not have it."""
     told = {
         name: value
-        for name, value in optimizer.defaults.items()
-        if isinstance(value, int | float | str | tuple) and value is not False and name not in _HOW_FAST
+        for name, value in options.items()
+        if isinstance(value, int | float | str | tuple | list)
+        and value is not False
+        and name not in _HOW_FAST
     }
-    return ", ".join(f"{name}={value}" for name, value in sorted(told.items()))
+    return ", ".join(f"{name}={_number(value)}" for name, value in sorted(told.items()))
+
+
+def _number(value: Any) -> str:
+    """1 is 1.0, as learning rates go."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_number, value))})"
+    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

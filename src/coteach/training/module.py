@@ -170,7 +170,7 @@ class MethodModule(L.LightningModule):
         due = (batch_idx + 1) % self.options.accumulate_grad_batches == 0 or self._is_last(batch_idx)
         if due and self._step_optimizers():
             self.method.after_step(step)
-        self.updates += due
+            self.updates += 1
         self.batches_seen += 1
         if self.options.max_steps is not None and self.batches_seen >= self.options.max_steps:
             self.trainer.should_stop = True
@@ -239,9 +239,8 @@ class MethodModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """One figure an epoch."""
         found = self.val_metrics.compute() | self.watch.conclude(self._add_up)
-        unknown = torch.tensor(
-            torch.nan, device=self.device
-        )  # where no item has a label, as balanced accuracy is
+        # where no item has a label, as balanced accuracy is
+        unknown = torch.tensor(torch.nan, device=self.device)
         found |= {"loss": unknown} | self._validation.result(self._add_up)
         self._validation.restart()
         figures = {f"val/{name}": value for name, value in found.items()}

@@ -160,8 +160,8 @@ def _warn_of_fewer(run: TrainingRun, epochs: int) -> None:
     """Tell that a run is longer already than it was asked to be."""
     limit = run.options.epoch_limit
     if limit is not None and epochs > limit:
-        cause = f"has {epochs} epochs already, max_epochs {limit} changes nothing"
-        warnings.warn(f"{run.output_dir}: {cause}", CoteachWarning, stacklevel=3)
+        cause = f"has {epochs} epochs already; asked for {limit}, it stays as it is"
+        warnings.warn(f"{run.output_dir}: {cause}", CoteachWarning, stacklevel=4)  # past train and fit
 
 
 def _listeners(run: TrainingRun) -> list[Callback]:
