@@ -314,7 +314,7 @@ def test_asking_for_more_epochs_goes_on(trained, configure, capfd):
     assert run("train", configure(), "trainer.max_epochs=2") == 0  # fewer is finished
     told = capfd.readouterr().err
     assert told.startswith("Warning: ")
-    assert "run: has 3 epochs already, max_epochs 2 changes nothing" in told
+    assert "run: has 3 epochs already; asked for 2, it stays as it is" in told
     assert (
         torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["coteach"]["batches_seen"] == 6
     )
