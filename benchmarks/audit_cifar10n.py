@@ -25,7 +25,7 @@ from torch import nn
 
 import coteach
 from coteach.data.samples import prepare_cifar10, prepare_cifar10n, prepare_fashion_mnist
-from coteach.labels.class_noise import transition_noise
+from coteach.labels.noise import transition_noise
 from coteach.methods.co_teaching import CoTeaching, CoTeachingConfig
 from coteach.methods.label_method import LabelMethod
 from coteach.methods.peer_ensemble import PeerEnsemble

@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import coteach
 from coteach.data.samples import prepare_fashion_mnist
-from coteach.labels.class_noise import pair_flip_noise, symmetric_noise
+from coteach.labels.noise import pair_flip_noise, symmetric_noise
 from fashion_network import network
 from known_noise import CLASSES, Setting, arguments, run_all
 

@@ -22,7 +22,7 @@ from torch.optim import AdamW
 import coteach
 from audit_cifar10n import confused, load, method
 from coteach.data.samples import prepare_cifar10
-from coteach.labels.class_noise import pair_flip_noise, symmetric_noise
+from coteach.labels.noise import pair_flip_noise, symmetric_noise
 from coteach.training.fit_result import FitResult
 from fashion_network import network
 from known_noise import CLASSES

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from coteach.data.samples import prepare_fashion_mnist
-from coteach.labels.class_noise import transition_noise
+from coteach.labels.noise import transition_noise
 from coteach.tables import write_table
 
 SNEAKER, BOOT = 7, 9  # Fashion-MNIST's classes

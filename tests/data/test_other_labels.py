@@ -32,6 +32,15 @@ def test_labels_from_one_on_are_refused(wrap):
     check_other_labels(Theirs([1, 2, -1, 0], wrap), 3)
 
 
+def test_one_class_teaches_nothing():
+    """Known of sets that list their labels, and of small ones; nothing is to be learned from a validation set."""
+    for data in (Theirs([1, -1, 1]), TensorDataset(torch.zeros(100, 1), torch.zeros(100, dtype=torch.long))):
+        check_other_labels(data, 3)
+        with pytest.raises(InputError, match=r"its labels hold only class [01]; give labels of at least two"):
+            check_other_labels(data, 3, learns=True)
+    check_other_labels(Theirs([1] * 100), 3, learns=True)  # not all of them have been looked at
+
+
 def test_a_long_set_is_sampled_from_all_over_it():
     data = Theirs([0, 1] * 500 + [5] * 20)
     with pytest.raises(InputError, match=r"item 1008: its label 5"):

@@ -7,8 +7,8 @@ import pytest
 from scipy import ndimage
 
 from coteach.errors import OptionError
+from coteach.labels.map_noise import error_rate
 from coteach.labels.map_products import HOLE, make_products
-from coteach.labels.noise import error_rate
 
 NAMES = ["coarse", "mask", "regional", "shifted"]
 

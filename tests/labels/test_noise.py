@@ -1,159 +1,171 @@
-"""Raster errors: hand-worked maps, plain-loop oracles, properties."""
-
-from __future__ import annotations
-
-from collections import Counter
+"""Known label noise: the transition matrix by hand and as it is found in many labels."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
+from coteach.errors import InputError, OptionError
 from coteach.labels.noise import (
-    block_majority,
-    blur_borders,
-    confuse,
-    displace,
-    error_rate,
-    generalise,
-    smooth_field,
-)
-
-MAPS = hnp.arrays(
-    np.int16,
-    hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=13),
-    elements=st.integers(-1, 3),
+    CIFAR10_CONFUSIONS,
+    asymmetric_noise,
+    instance_dependent_noise,
+    pair_flip_noise,
+    symmetric_noise,
+    transition_noise,
 )
 
 
-def test_error_rate_counts_pixels_valid_in_both() -> None:
-    truth = np.array([[0, 1, 2, -1], [1, 1, -1, 0]])
-    codes = np.array([[0, 2, -1, 1], [1, 0, 3, 0]])
-    assert error_rate(codes, truth) == pytest.approx(2 / 5)  # valid in both: 5, wrong: the 2 and the lower 0
+def found(clean, noisy, k):
+    """The transition matrix that the labels show."""
+    counts = np.zeros((k, k))
+    for c, n in zip(clean.tolist(), noisy.tolist(), strict=True):
+        counts[c, n] += 1
+    return counts / counts.sum(1, keepdims=True)
 
 
-def test_error_rate_without_common_pixels_is_nan() -> None:
-    assert np.isnan(error_rate(np.array([[-1, 0]]), np.array([[0, -1]])))
+def many(k, n=40_000, seed=1):
+    return np.random.default_rng(seed).integers(0, k, n)
 
 
-def test_smooth_field_is_standardised_smooth_and_seeded() -> None:
-    field = smooth_field((60, 80), 5.0, np.random.default_rng(1))
-    assert field.mean() == pytest.approx(0, abs=1e-12)
-    assert field.std() == pytest.approx(1)
-    # white noise under a Gaussian filter of s has autocorrelation exp(-1 / 4s²) = 0.99 at one pixel
-    assert np.corrcoef(field[:, 1:].ravel(), field[:, :-1].ravel())[0, 1] > 0.97
-    np.testing.assert_array_equal(field, smooth_field((60, 80), 5.0, np.random.default_rng(1)))
-    assert np.abs(field - smooth_field((60, 80), 5.0, np.random.default_rng(2))).max() > 0.5
-
-
-def test_smooth_field_of_one_pixel_is_zero() -> None:
-    np.testing.assert_array_equal(smooth_field((1, 1), 3.0, np.random.default_rng(0)), [[0.0]])
-
-
-@settings(max_examples=60)
-@given(MAPS, st.integers(1, 6))
-def test_block_majority_equals_a_loop(codes: np.ndarray, block: int) -> None:
-    height, width = codes.shape
-    expected = np.empty_like(codes)
-    for row in range(height):
-        for col in range(width):
-            top, left = row - row % block, col - col % block
-            votes = Counter(int(c) for c in codes[top : top + block, left : left + block].flat if c >= 0)
-            expected[row, col] = min(votes, key=lambda c: (-votes[c], c)) if votes else -1
-    np.testing.assert_array_equal(block_majority(codes, num_classes=4, block=block), expected)
-
-
-def test_displace_moves_down_and_right_and_repeats_the_edge() -> None:
-    codes = np.array([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
-    np.testing.assert_array_equal(displace(codes, shift=(1, 0)), [[0, 1, 2], [0, 1, 2], [3, 4, 5]])
-    np.testing.assert_array_equal(displace(codes, shift=(0, -1)), [[1, 2, 2], [4, 5, 5], [7, 8, 8]])
-
-
-def test_displace_adds_the_wobble_of_each_pixel() -> None:
-    codes = np.array([[0, 1, 2], [3, 4, 5]])
-    wobble = np.zeros((2, 2, 3))
-    wobble[0, 1, 1] = 1  # this pixel alone is read from the row above
-    wobble[1, 0, 2] = 2  # and this one from two columns to the left
-    np.testing.assert_array_equal(displace(codes, shift=(0, 0), wobble=wobble), [[0, 1, 0], [3, 1, 5]])
-
-
-def test_blur_removes_a_speck_and_keeps_a_straight_border() -> None:
-    codes = np.zeros((20, 20), dtype=np.int16)
-    codes[:, 10:] = 1
-    straight = codes.copy()
-    codes[4, 4] = 1
-    np.testing.assert_array_equal(blur_borders(codes, num_classes=2, sigma=1.5), straight)
-
-
-@settings(max_examples=40)
-@given(MAPS)
-def test_blur_and_generalise_keep_nodata_and_invent_no_class(codes: np.ndarray) -> None:
-    for made in (blur_borders(codes, num_classes=4, sigma=1.0), generalise(codes, min_patch=4)):
-        np.testing.assert_array_equal(made == -1, codes == -1)
-        assert set(np.unique(made)) <= set(np.unique(codes))
-
-
-def test_generalise_gives_small_patches_to_the_nearest_that_stays() -> None:
-    codes = np.array(
-        [
-            [0, 0, 0, 0, 1, 1, 1],
-            [0, 2, 0, 0, 1, 1, 2],
-            [0, 0, 0, 0, 1, 2, 2],
-            [0, 0, 0, 0, 1, 1, 1],
-        ]
+def test_transition_matrices_by_hand():
+    few = np.array([0, 1, 2])
+    assert symmetric_noise(few, 3, 0.4, seed=0).transition == pytest.approx(
+        np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.6]])
     )
-    expected = codes.copy()
-    expected[1, 1] = 0  # one pixel of 2 within 0
-    np.testing.assert_array_equal(generalise(codes, min_patch=3), expected)  # the patch of three stays
-    expected[1:3, 5:] = 1
-    np.testing.assert_array_equal(generalise(codes, min_patch=4), expected)
+    assert pair_flip_noise(few, 3, 0.45, seed=0).transition == pytest.approx(
+        np.array([[0.55, 0.45, 0], [0, 0.55, 0.45], [0.45, 0, 0.55]])
+    )
 
 
-def test_generalise_measures_patches_by_their_four_neighbours() -> None:
-    codes = np.zeros((5, 5), dtype=np.int16)
-    codes[1, 1] = codes[2, 2] = 1  # touch at a corner only: two patches of one pixel
-    assert not generalise(codes, min_patch=2).any()
+def test_asymmetric_noise_of_cifar10():
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    pairs = {names[a]: names[b] for a, b in CIFAR10_CONFUSIONS.items()}
+    assert pairs == {
+        "truck": "automobile",
+        "bird": "airplane",
+        "deer": "horse",
+        "cat": "dog",
+        "dog": "cat",
+    }
+    clean = many(10)
+    noisy, transition = asymmetric_noise(clean, 10, 0.4, seed=2)
+    for code in (0, 1, 6, 7, 8):
+        assert transition[code, code] == 1
+        assert (noisy[clean == code] == code).all()
+    assert transition[9, 1] == transition[3, 5] == transition[5, 3] == 0.4
+    assert found(clean, noisy, 10) == pytest.approx(transition, abs=0.03)
 
 
-def test_generalise_leaves_a_map_without_any_large_patch_alone() -> None:
-    codes = np.array([[0, 1], [1, 0]])
-    np.testing.assert_array_equal(generalise(codes, min_patch=2), codes)
+@pytest.mark.parametrize("make", [symmetric_noise, pair_flip_noise])
+@pytest.mark.parametrize("exact", [False, True])
+def test_labels_show_the_matrix(make, exact):
+    clean = many(5)
+    noisy, transition = make(clean, 5, 0.45, seed=3, exact=exact)
+    # 8000 a class: four standard deviations of a share are below 0.0225
+    assert found(clean, noisy, 5) == pytest.approx(transition, abs=1e-3 if exact else 0.0225)
 
 
-@settings(max_examples=60)
-@given(MAPS, st.floats(0, 1), st.integers(0, 9))
-def test_confuse_changes_the_share_with_the_highest_scores(
-    codes: np.ndarray, share: float, seed: int
-) -> None:
-    field = np.random.default_rng(seed).standard_normal(codes.shape)
-    made = confuse(codes, source=1, target=2, share=share, field=field)
-    changed = made != codes
-    assert changed.sum() == round(share * (codes == 1).sum())
-    assert (codes[changed] == 1).all()
-    assert (made[changed] == 2).all()
-    if changed.any() and (made == 1).any():
-        assert field[changed].min() >= field[made == 1].max()
+@given(
+    counts=st.lists(st.integers(0, 40), min_size=2, max_size=6),
+    rate=st.floats(0, 1),
+    seed=st.integers(0, 1000),
+)
+def test_exact_counts_are_within_one_of_the_expectation(counts, rate, seed):
+    clean = np.repeat(np.arange(len(counts)), counts)
+    noisy, transition = symmetric_noise(clean, len(counts), rate, seed=seed, exact=True)
+    for code, count in enumerate(counts):
+        given_out = np.bincount(noisy[clean == code], minlength=len(counts))
+        assert given_out.sum() == count
+        assert (np.abs(given_out - count * transition[code]) < 1 + 1e-6).all()
 
 
-def test_confuse_takes_pixels_near_the_target_first() -> None:
-    codes = np.array([[2, 1, 1, 1, 1, 0]])
-    field = np.array([[0.0, 0.0, 0.1, 0.2, 0.3, 0.0]])  # alone it would choose the far end
-    near = confuse(codes, source=1, target=2, share=0.5, field=field, nearness=5.0)
-    far = confuse(codes, source=1, target=2, share=0.5, field=field)
-    np.testing.assert_array_equal(near, [[2, 2, 2, 1, 1, 0]])
-    np.testing.assert_array_equal(far, [[2, 1, 1, 2, 2, 0]])
+def test_exact_half_of_four_is_two():
+    noisy, _ = pair_flip_noise(np.zeros(4, int), 2, 0.5, seed=5, exact=True)
+    assert noisy.sum() == 2
 
 
-def test_confuse_with_an_absent_target_follows_the_field() -> None:
-    codes = np.array([[1, 1, 0]])
-    made = confuse(codes, source=1, target=3, share=0.5, field=np.array([[0.0, 1.0, 9.0]]), nearness=1.0)
-    np.testing.assert_array_equal(made, [[1, 3, 0]])
+def test_same_seed_same_labels():
+    clean = many(4, 200)
+    one, two, other = (symmetric_noise(clean, 4, 0.5, seed=s).labels for s in (1, 1, 2))
+    assert (one == two).all()
+    assert (one != other).any()
 
 
-def test_inputs_stay_untouched() -> None:
-    codes = np.array([[0, 1, 1], [0, 2, 1]], dtype=np.int16)
-    before = codes.copy()
-    confuse(codes, source=1, target=0, share=1.0, field=np.zeros((2, 3)))
-    generalise(codes, min_patch=2)
-    np.testing.assert_array_equal(codes, before)
+def test_items_without_a_label_and_shapes_stay():
+    clean = np.array([[0, -1, 1], [-1, 1, 0]])
+    noisy, _ = pair_flip_noise(clean, 2, 1.0, seed=0)
+    assert noisy.tolist() == [[1, -1, 0], [-1, 0, 1]]
+    assert clean.tolist() == [[0, -1, 1], [-1, 1, 0]]
+
+
+def test_rows_may_be_rounded():
+    rounded = np.array([[0.333333, 0.666665], [0.0, 1.0]])  # as printed with six digits
+    noisy, matrix = transition_noise(np.zeros(1_000_000, np.int64), rounded, seed=0, exact=True)
+    np.testing.assert_allclose(np.bincount(noisy) / 1e6, matrix[0], atol=1e-6)
+    np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-15)
+
+
+def test_any_matrix_rows_are_checked():
+    noisy, matrix = transition_noise(np.array([0, 1]), np.array([[0.0, 1.0], [1.0, 0.0]]), seed=0)
+    assert noisy.tolist() == [1, 0]
+    assert matrix.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(OptionError, match="no distribution"):
+        transition_noise(np.array([0, 1]), np.array([[0.5, 0.4], [0.5, 0.5]]), seed=0)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_instance_dependent_rate_and_matrix(exact):
+    clean = many(4, 20_000)
+    features = np.random.default_rng(7).standard_normal((20_000, 6))
+    noisy, transition = instance_dependent_noise(clean, features, 4, 0.3, seed=8, exact=exact)
+    assert transition.sum(1) == pytest.approx(np.ones(4))
+    # the normal distribution is cut at three standard deviations on one side: its mean stays 0.3 to 0.001
+    assert (noisy != clean).mean() == pytest.approx(0.3, abs=0.013)
+    assert np.diag(transition) == pytest.approx(np.full(4, 0.7), abs=0.01)
+    assert found(clean, noisy, 4) == pytest.approx(transition, abs=0.03)
+    if exact:
+        for code in range(4):
+            wrong = (noisy[clean == code] != code).sum()
+            assert abs(wrong - (1 - transition[code, code]) * (clean == code).sum()) < 1
+
+
+@pytest.mark.parametrize(("rate", "wrong"), [(0.0, 0.0), (0.1, 0.1288), (0.2, 0.2055)])
+def test_small_instance_dependent_rates_come_to_more(rate, wrong):
+    """The mean of a normal distribution cut at 0 (Johnson, Kotz): ``rate + 0.1 φ(z) / Φ(z)`` with ``z = rate / 0.1``."""
+    clean = many(2, 30_000)
+    noisy, _ = instance_dependent_noise(clean, np.ones((30_000, 1)), 2, rate, seed=1)
+    assert (noisy != clean).mean() == pytest.approx(wrong, abs=0.007)
+
+
+def test_instance_dependent_noise_follows_the_features():
+    """Items that are the same have one distribution of wrong classes; a long feature decides it alone."""
+    clean = np.zeros(4000, int)
+    features = np.zeros((4000, 2))
+    features[:2000, 0] = features[2000:, 1] = 1e3
+    noisy, _ = instance_dependent_noise(clean, features, 6, 0.5, seed=3)
+    first, second = (set(part[part != 0].tolist()) for part in (noisy[:2000], noisy[2000:]))
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+def test_instance_dependent_class_without_items():
+    _, transition = instance_dependent_noise(np.array([0, 0]), np.ones((2, 3)), 3, 0.5, seed=0)
+    assert transition[1].tolist() == [0, 1, 0]
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(OptionError, match="rate"):
+        symmetric_noise(np.array([0]), 2, 1.5, seed=0)
+    with pytest.raises(OptionError, match="num_classes"):
+        pair_flip_noise(np.array([0]), 1, 0.5, seed=0)
+    with pytest.raises(OptionError, match="9 -> 1"):
+        asymmetric_noise(np.array([0]), 5, 0.5, seed=0)
+    with pytest.raises(InputError, match="class 4"):
+        symmetric_noise(np.array([4]), 2, 0.5, seed=0)
+    with pytest.raises(OptionError, match=r"\(2, 3\) is not square"):
+        transition_noise(np.array([0, 1]), np.full((2, 3), 1 / 3), seed=0)
+    with pytest.raises(InputError, match="features: row 1 holds NaN"):
+        instance_dependent_noise(np.array([0, 1]), np.array([[1.0], [np.nan]]), 2, 0.5, seed=0)
+    with pytest.raises(InputError, match="one row an item"):
+        instance_dependent_noise(np.array([0, 1]), np.ones((3, 2)), 2, 0.5, seed=0)

@@ -161,6 +161,7 @@ def test_tensors_of_16_bits_are_taken():
         (np.full((2, 2), 0.5), [0.0, 1.0], r"labels: are float64 of shape \(2,\); give integer classes"),
         (np.full((2, 2), 0.5), torch.zeros(2, 2, dtype=torch.long), "labels: are int64 of shape"),
         (np.full((2, 2), 0.5), "labels.csv", "labels: are <U10 of shape"),
+        (np.full((3, 2), 0.5), [1, -1, 1], "labels: hold only class 1; give labels of two classes at least"),
         (
             [[0.5, 0.5], [0.0, 0.0], [0.2, 0.8], [6.0, 1.0]],
             [0, 0, 1, 1],

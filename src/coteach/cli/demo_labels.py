@@ -13,8 +13,8 @@ from coteach.cli.variants import VARIANTS
 from coteach.data.samples import NcLandcover, prepare_nc_landcover
 from coteach.data.splits import generate_training_csv
 from coteach.errors import IncompleteError
+from coteach.labels.map_noise import error_rate
 from coteach.labels.map_products import make_products
-from coteach.labels.noise import error_rate
 from coteach.labels.votes import vote_shares
 from coteach.rasters.build import build_soft_labels
 from coteach.rasters.codes import read_codes

@@ -76,8 +76,9 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         progress=progress,
     )
     rehearse_network(run, _method(config), config.model, resolver)
-    refuse_lone_sample(run, run.make_network())
-    if remark := schedule_remark(run):
+    network = run.make_network()
+    refuse_lone_sample(run, network)
+    if remark := schedule_remark(run, network):
         warn(remark)
     return run
 

@@ -15,7 +15,7 @@ from coteach.errors import InputError
 _LOOKED_AT = 64  # samples
 
 
-def check_other_labels(dataset: Any, num_classes: int) -> None:
+def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) -> None:
     """Refuse integer labels that are none of the classes: in training they would pass for no label.
 
     All are looked at where they are listed: in ``targets``, as torchvision's sets have them, or in a ``TensorDataset``.
@@ -24,9 +24,10 @@ def check_other_labels(dataset: Any, num_classes: int) -> None:
     Args:
         dataset: gives ``(image, label)`` or ``{"image", "mask"}``.
         num_classes: ``C``.
+        learns: it is trained on: labels of one class only are refused, too, where all are looked at.
 
     Raises:
-        InputError: a label is neither a class nor -1, or there is no sample.
+        InputError: a label is neither a class nor -1, or there is no sample, or only one class.
     """
     name = type(dataset).__name__
     if len(dataset) == 0:
@@ -39,7 +40,10 @@ def check_other_labels(dataset: Any, num_classes: int) -> None:
         if None in drawn:
             return
         labels = np.array(drawn, np.int64)
-    ImageLabels(labels).check(num_classes, lambda index: f"{name}, item {items[index]}")
+    found = ImageLabels(labels)
+    found.check(num_classes, lambda index: f"{name}, item {items[index]}")
+    if learns and len(items) == len(dataset) and (lone := found.lone_class(num_classes)):
+        raise InputError(name, f"its labels hold {lone}", "give labels of at least two classes")
 
 
 def _listed(dataset: Any) -> np.ndarray | None:

@@ -25,7 +25,7 @@ _ITEMS = 5000  # looked at, times classes
 _LEAST = 100  # the same, of more than can be looked at
 _WORK = 1 << 21  # numbers looked at
 _CLEAR = 0.03  # nats of log-likelihood a nat of entropy
-_EMPHASIS = 1.0  # where labels speak of confusions
+_MANY_WRONG = 0.1  # share of labels from which on all the emphasis of 1 is given
 
 
 class Assumed(NamedTuple):
@@ -55,7 +55,8 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
     unsure networks ask for it) the clearer is assumed, by an ``entropy_weight`` of 0.03; else it is 0.
 
     Confusions that labels speak for the networks have learned, too: of every image of a class they say that it may be of the other. That
-    is taken out by an ``emphasis`` of 1; elsewhere, and where labels are not asked, it is 0.
+    is taken out by an ``emphasis`` of 1, or less where fewer than a tenth of the labels are estimated to be wrong; elsewhere, and where
+    labels are not asked, it is 0.
 
     Of many items 5000 times as many as classes are looked at, always the same ones; if that is too much to look at, and 100 times as many
     too, labels are not asked.
@@ -65,7 +66,7 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
         labels: ``(N,)`` given classes; items with a negative one are left out.
 
     Returns:
-        ``alike`` from 0 to ``N / C``, ``entropy_weight`` 0 or 0.03, ``emphasis`` 0 or 1. How they were chosen: docs/decisions/0017
+        ``alike`` from 0 to ``N / C``, ``entropy_weight`` 0 or 0.03, ``emphasis`` 0 to 1. How they were chosen: docs/decisions/0017
         and 0018.
 
     Raises:
@@ -84,9 +85,10 @@ def assumed_for(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
     some = _some(known, classes)
     if not some.size:
         return Assumed(unsure * len(known) / classes, 0.0, 0.0)
-    if unopposed := _unopposed(probs[some], labels[some]):
+    unopposed, rate = _unopposed(probs[some], labels[some])
+    if unopposed:
         return Assumed(max(unsure, unopposed) * len(known) / classes, _CLEAR, 0.0)
-    return Assumed(unsure * len(known) / classes, 0.0, _EMPHASIS)
+    return Assumed(unsure * len(known) / classes, 0.0, min(1.0, rate / _MANY_WRONG))
 
 
 def _some(known: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m"]:
@@ -101,20 +103,20 @@ def _some(known: Int64[np.ndarray, " n"], classes: int) -> Int64[np.ndarray, " m
     )  # not every n-th: labels may repeat
 
 
-def _unopposed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> float:
-    """The largest ``alike`` up to which none costs much, as a share of the items of an average class."""
+def _unopposed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> tuple[float, float]:
+    """The largest ``alike`` up to which none costs much, as a share of the items of an average class; and by free confusions the share of wrong labels."""
     count, classes = probs.shape
     free_numbers = classes * (classes - 1) - 1
     by_chance = {share: free_numbers / (2 * count) * (share / (1 + share)) ** 2 for share in _SHARES}
     # log(1 + a) is about the most that it can cost: confusions that are shrunk to 1/(1+a)
     asked = [share for share in _SHARES if by_chance[share] < np.log1p(share)]
     if not asked:
-        return _SHARES[-1]
+        return _SHARES[-1], 0.0
     free, found = label_quality(probs, labels, tolerance=_TOLERANCE), 0.0
     for share in asked:
         one = label_quality(probs, labels, alike=share * count / classes, tolerance=_TOLERANCE)
         cost = free.log_likelihood[-1] - one.log_likelihood[-1]
         if cost > by_chance[share] + _COST * free.noise_rate:
-            return found
+            break
         found = share
-    return _SHARES[-1]
+    return found, free.noise_rate

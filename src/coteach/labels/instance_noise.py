@@ -1,6 +1,6 @@
 """Noise that depends on the item: each has a rate of its own, and alike ones are taken for the same class.
 
-Xia et al. 2020, algorithm 2. Noise that depends on the class alone is in :mod:`coteach.labels.class_noise`.
+Xia et al. 2020, algorithm 2. Noise that depends on the class alone is in :mod:`coteach.labels.noise`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int16
 
 from coteach.errors import OptionError
-from coteach.labels.noise import (
+from coteach.labels.map_noise import (
     block_majority,
     blur_borders,
     confuse,

@@ -1,183 +1,168 @@
-"""Known errors for clean label maps: coarse units, misregistration, regional confusion, generalisation.
+"""Known noise in the labels of items: symmetric, pair flip, asymmetric, instance-dependent.
 
-Every function takes a map of class codes ``0 .. C-1`` (-1 = NoData) and gives a new one; what is random is
-drawn from the generator or the fields it is handed. Unlike independent pixel noise these errors have the shape of
-those in published land-cover maps: they fill regions, follow class borders and swallow small patches.
-:mod:`coteach.labels.map_products` puts them together.
+Every function gives the noisy labels and the transition matrix ``T`` that made them: ``T[i, j]`` is the probability
+that an item of class ``i`` is labelled ``j``. Rates are expectations, each item being drawn by itself (of instance-dependent
+noise they are the published ones, below what comes of them if they are small); with ``exact`` the number of wrong labels
+of each class is fixed instead. Errors of maps, which have shapes, are in
+:mod:`coteach.labels.map_noise`.
+
+| noise | from |
+|---|---|
+| symmetric, pair flip | Han et al. 2018 (the wrong class is always another one) |
+| asymmetric | Patrini et al. 2017, their pairs of CIFAR-10 |
+| instance-dependent | Xia et al. 2020, see :mod:`coteach.labels.instance_noise` |
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
-from jaxtyping import Float, Int, Int16
-from scipy import ndimage
+from jaxtyping import Float, Float64, Int, Int64
 
-from coteach.labels.votes import NO_VOTE
+from coteach.errors import OptionError
+from coteach.labels.instance_noise import instance_dependent_noise
+from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
+
+__all__ = [
+    "CIFAR10_CONFUSIONS",
+    "NoisyLabels",
+    "asymmetric_noise",
+    "instance_dependent_noise",
+    "pair_flip_noise",
+    "symmetric_noise",
+    "transition_noise",
+]
+
+# truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog
+CIFAR10_CONFUSIONS: Mapping[int, int] = MappingProxyType({9: 1, 2: 0, 4: 7, 3: 5, 5: 3})
 
 
-def error_rate(codes: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> float:
-    """Share of wrong pixels among those valid in both maps.
+def symmetric_noise(
+    labels: Int[np.ndarray, "*items"], num_classes: int, rate: float, *, seed: int, exact: bool = False
+) -> NoisyLabels:
+    """A label is wrong with probability ``rate``; every other class is equally likely.
 
     Args:
-        codes: ``(h, w)`` class codes, -1 = NoData.
-        truth: ``(h, w)`` true class codes, -1 = NoData.
+        labels: classes 0 to K-1, any shape; negative ones are no label and stay.
+        num_classes: ``K``, at least 2.
+        rate: in [0, 1].
+        seed: of all that is random.
+        exact: fix the number of wrong labels of each class instead of drawing each item.
 
-    Returns:
-        Share in [0, 1]; NaN where no pixel is valid in both.
+    Raises:
+        OptionError: the rate is no share, or there are not two classes.
+        InputError: a label is K or more.
 
     Example:
-        >>> error_rate(np.array([[0, 1, -1]]), np.array([[0, 0, 1]]))
-        0.5
+        >>> symmetric_noise(np.array([0, 1, 2]), 3, 0.5, seed=0).transition[0]
+        array([0.5 , 0.25, 0.25])
     """
-    valid = (codes >= 0) & (truth >= 0)
-    return float(np.mean(codes[valid] != truth[valid])) if valid.any() else float("nan")
+    check_noise(num_classes, rate)
+    other = (np.ones((num_classes, num_classes)) - np.eye(num_classes)) / (num_classes - 1)
+    return transition_noise(labels, _mixed(other, rate), seed=seed, exact=exact)
 
 
-def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
-    """A random field whose values change slowly from pixel to pixel.
-
-    White noise under a Gaussian filter, scaled to mean 0 and standard deviation 1. The square root of r times one
-    field plus that of 1 - r times another correlates with the first by the square root of r: so errors are shared.
+def pair_flip_noise(
+    labels: Int[np.ndarray, "*items"], num_classes: int, rate: float, *, seed: int, exact: bool = False
+) -> NoisyLabels:
+    """A label is wrong with probability ``rate``; class ``i`` is then called ``i + 1``, the last one 0.
 
     Args:
-        shape: height and width in pixels.
-        scale: standard deviation of the filter in pixels; the radius of the field's hills.
-        rng: where the white noise comes from.
+        labels: see :func:`symmetric_noise`.
+        num_classes: see there.
+        rate: see there.
+        seed: see there.
+        exact: see there.
 
-    Returns:
-        ``(h, w)`` float64.
+    Raises:
+        OptionError: see there.
+        InputError: see there.
     """
-    field: Float[np.ndarray, "h w"] = ndimage.gaussian_filter(
-        rng.standard_normal(shape), scale, mode="reflect"
-    )
-    field -= field.mean()
-    field /= field.std() or 1.0  # a field of one value stays 0
-    return field
+    check_noise(num_classes, rate)
+    following = np.roll(np.eye(num_classes), 1, axis=1)
+    return transition_noise(labels, _mixed(following, rate), seed=seed, exact=exact)
 
 
-def block_majority(
-    codes: Int[np.ndarray, "h w"], *, num_classes: int, block: int
-) -> Int16[np.ndarray, "h w"]:
-    """A coarser map: each block of pixels takes its most frequent class (ties: the lowest code).
-
-    Args:
-        codes: ``(h, w)`` class codes, -1 = NoData.
-        num_classes: C, the number of classes.
-        block: side of a block in pixels; the blocks at the right and bottom edge may be smaller.
-
-    Returns:
-        ``(h, w)`` int16; -1 in blocks without a valid pixel.
-    """
-    height, width = codes.shape
-    rows, cols = np.arange(0, height, block), np.arange(0, width, block)
-    votes = np.stack(
-        [
-            np.add.reduceat(np.add.reduceat(codes == c, rows, axis=0, dtype=np.int64), cols, axis=1)
-            for c in range(num_classes)
-        ]
-    )
-    coarse: Int16[np.ndarray, "h w"] = np.where(votes.any(axis=0), votes.argmax(axis=0), NO_VOTE).astype(
-        np.int16
-    )
-    return coarse.repeat(block, axis=0).repeat(block, axis=1)[:height, :width]
-
-
-def displace(
-    codes: Int[np.ndarray, "h w"],
+def asymmetric_noise(
+    labels: Int[np.ndarray, "*items"],
+    num_classes: int,
+    rate: float,
+    confusions: Mapping[int, int] = CIFAR10_CONFUSIONS,
     *,
-    shift: tuple[float, float],
-    wobble: Float[np.ndarray, "2 h w"] | None = None,
-) -> Int16[np.ndarray, "h w"]:
-    """Misregistration: every pixel is read from somewhere else (nearest neighbour, edge pixels repeated).
+    seed: int,
+    exact: bool = False,
+) -> NoisyLabels:
+    """Labels of some classes are wrong with probability ``rate``, each class being taken for one other.
 
     Args:
-        codes: ``(h, w)`` class codes, -1 = NoData.
-        shift: rows and columns by which the map moves down and right, in pixels.
-        wobble: ``(2, h, w)`` rows and columns of a displacement that differs from pixel to pixel; None for none.
+        labels: see :func:`symmetric_noise`.
+        num_classes: see there.
+        rate: in [0, 1], of the classes that are mistaken; the others keep their labels.
+        confusions: class -> what it is taken for; by default that of CIFAR-10.
+        seed: see there.
+        exact: see there.
 
-    Returns:
-        ``(h, w)`` int16.
+    Raises:
+        OptionError: see there; or a confusion names a class that does not exist.
+        InputError: see there.
     """
-    height, width = codes.shape
-    rows, cols = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
-    moved = np.zeros((2, height, width)) if wobble is None else wobble
-    rows = np.clip(np.rint(rows - shift[0] - moved[0]).astype(np.intp), 0, height - 1)
-    cols = np.clip(np.rint(cols - shift[1] - moved[1]).astype(np.intp), 0, width - 1)
-    moved_codes: Int16[np.ndarray, "h w"] = codes[rows, cols].astype(np.int16)
-    return moved_codes
+    check_noise(num_classes, rate)
+    wrong = np.eye(num_classes)
+    for source, target in confusions.items():
+        if not (0 <= source < num_classes and 0 <= target < num_classes):
+            cause = f"{source} -> {target} does not fit {num_classes} classes"
+            raise OptionError("confusions", cause, f"use classes 0 to {num_classes - 1}")
+        wrong[source] = np.eye(num_classes)[target]
+    return transition_noise(labels, _mixed(wrong, rate), seed=seed, exact=exact)
 
 
-def blur_borders(
-    codes: Int[np.ndarray, "h w"], *, num_classes: int, sigma: float, gain: Sequence[float] | None = None
-) -> Int16[np.ndarray, "h w"]:
-    """Smooth class borders: each pixel takes the class with the largest share under a Gaussian window.
-
-    Args:
-        codes: ``(h, w)`` class codes, -1 = NoData (has no share, and stays NoData).
-        num_classes: C, the number of classes.
-        sigma: standard deviation of the window in pixels.
-        gain: C factors on the shares; a class with more than 1 grows at its borders. None for all 1.
-
-    Returns:
-        ``(h, w)`` int16.
-    """
-    factors = np.ones(num_classes) if gain is None else np.asarray(gain, dtype=np.float64)
-    shares = [
-        factors[c] * ndimage.gaussian_filter((codes == c).astype(np.float64), sigma)
-        for c in range(num_classes)
-    ]
-    return np.where(codes >= 0, np.argmax(shares, axis=0), NO_VOTE).astype(np.int16)
-
-
-def generalise(codes: Int[np.ndarray, "h w"], *, min_patch: int) -> Int16[np.ndarray, "h w"]:
-    """A minimum mapping unit: patches (4-connected) of fewer pixels go to the nearest patch that stays.
-
-    Args:
-        codes: ``(h, w)`` class codes, -1 = NoData (stays NoData and gives no class away).
-        min_patch: smallest number of pixels of a patch that stays; if none is as large, the map stays as it is.
-
-    Returns:
-        ``(h, w)`` int16.
-    """
-    small = np.zeros(codes.shape, dtype=bool)
-    for code in np.unique(codes[codes >= 0]):
-        patches, _ = ndimage.label(codes == code)
-        small |= (patches > 0) & (np.bincount(patches.ravel())[patches] < min_patch)
-    stays = (codes >= 0) & ~small
-    if not stays.any():
-        return codes.astype(np.int16)
-    rows, cols = ndimage.distance_transform_edt(~stays, return_distances=False, return_indices=True)
-    return np.where(small, codes[rows, cols], codes).astype(np.int16)
-
-
-def confuse(
-    codes: Int[np.ndarray, "h w"],
+def transition_noise(
+    labels: Int[np.ndarray, "*items"],
+    transition: Float[np.ndarray, "rows columns"],
     *,
-    source: int,
-    target: int,
-    share: float,
-    field: Float[np.ndarray, "h w"],
-    nearness: float = 0.0,
-) -> Int16[np.ndarray, "h w"]:
-    """Regional confusion: a share of one class is called another, where a field is high and the other is near.
+    seed: int,
+    exact: bool = False,
+) -> NoisyLabels:
+    """Noise by any transition matrix.
 
     Args:
-        codes: ``(h, w)`` class codes, -1 = NoData.
-        source: the class that is mistaken.
-        target: the class it is mistaken for.
-        share: share in [0, 1] of the source's pixels that change: those with the highest score.
-        field: ``(h, w)`` score of each pixel, about standard normal; see :func:`smooth_field`.
-        nearness: how much the score falls for every e-fold of the distance (pixels) to the target class.
+        labels: see :func:`symmetric_noise`.
+        transition: ``(K, K)``, p(label | true class); rows sum to 1.
+        seed: see there.
+        exact: each class is given out in the shares of its row, to within one item.
 
-    Returns:
-        ``(h, w)`` int16.
+    Raises:
+        OptionError: the matrix is no transition matrix.
+        InputError: a label is K or more.
     """
-    result = codes.astype(np.int16)
-    pixels = np.flatnonzero(codes == source)
-    if nearness > 0 and (codes == target).any():
-        field = field - nearness * np.log1p(ndimage.distance_transform_edt(codes != target))
-    worst = np.argsort(-field.ravel()[pixels], kind="stable")[: round(share * pixels.size)]
-    result.ravel()[pixels[worst]] = target
-    return result
+    matrix = transition.astype(np.float64)
+    if matrix.ndim != 2 or len(matrix) != matrix.shape[1]:
+        cause = f"shape {matrix.shape} is not square"
+        raise OptionError("transition", cause, "give one row and one column a class")
+    if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
+        raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
+    matrix /= matrix.sum(1, keepdims=True)  # rows of rounded numbers
+    noisy = flat_labels(labels, len(matrix))
+    rng = np.random.default_rng(seed)
+    for code, row in enumerate(matrix):
+        items = np.flatnonzero(noisy.clean == code)
+        drawn = _dealt(row, len(items), rng) if exact else rng.choice(len(row), len(items), p=row)
+        noisy.given[items] = drawn
+    return NoisyLabels(noisy.given.reshape(labels.shape), matrix)
+
+
+def _mixed(wrong: Float64[np.ndarray, "k k"], rate: float) -> Float64[np.ndarray, "k k"]:
+    return (1 - rate) * np.eye(len(wrong)) + rate * wrong
+
+
+def _dealt(row: Float64[np.ndarray, " k"], count: int, rng: np.random.Generator) -> Int64[np.ndarray, " m"]:
+    """``count`` labels in the shares of ``row``: whole parts first, the rest to the largest remainders."""
+    wanted = row * count
+    given = np.floor(wanted + 1e-9).astype(np.int64)
+    # a random order first, so that equal remainders do not always favour the lower class
+    order = rng.permutation(len(row))
+    largest = order[np.argsort(-(wanted - given)[order], kind="stable")]
+    given[largest[: count - given.sum()]] += 1
+    return rng.permutation(np.repeat(np.arange(len(row)), given))

@@ -80,7 +80,14 @@ def _audit_probs(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
         raise InputError("labels", "are missing", "give one class an item beside the probabilities")
     if out_of_fold is not None:
         raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
-    return audit_probs(probs, as_labels(labels))
+    given = as_labels(labels)
+    classes = np.unique(given[given >= 0])
+    if len(classes) == 1 and probs.shape[1] > 1:
+        cause = f"hold only class {classes[0]}"
+        raise InputError(
+            "labels", cause, "give labels of two classes at least: one says nothing of wrong ones"
+        )
+    return audit_probs(probs, given)
 
 
 def audit_probs(probs: Float[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]) -> LabelAudit:

@@ -26,12 +26,12 @@ def check_fit(run: TrainingRun) -> None:
     Raises:
         InputError, OptionError, ConfigError: images, labels and network do not fit each other.
     """
-    for dataset in run.datasets.values():
+    for source, dataset in run.datasets.items():
         if isinstance(dataset, ImageSet):
             dataset.check_classes(run.num_classes)
             dataset.check_files()
         elif not isinstance(dataset, ImageSubset):
-            check_other_labels(dataset, run.num_classes)
+            check_other_labels(dataset, run.num_classes, learns=source == "train")
     training = run.datasets["train"]
     if isinstance(training, ImageSet) and (lone := training.lone_class(run.num_classes)):
         raise InputError("dataset", f"its labels hold {lone}", "give labels of at least two classes")
@@ -53,7 +53,7 @@ def check_fit(run: TrainingRun) -> None:
             if found is not None:
                 raise InputError(source, f"the network {found.cause}", "give images like those of training")
         refuse_lone_sample(run, network)
-    if remark := schedule_remark(run):
+    if remark := schedule_remark(run, network):
         warn(remark, CoteachWarning, stacklevel=3)
 
 

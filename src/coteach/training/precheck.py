@@ -11,6 +11,7 @@ from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
 from coteach.errors import ConfigError
 from coteach.training.rehearsal import as_written
 from coteach.training.run import TrainingRun
+from coteach.training.schedules import remark_on_rates
 
 # What methods call the epochs over which something rises or is held back.
 _WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up", "warm_epochs", "agree_epochs")
@@ -50,9 +51,25 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
             raise ConfigError("data_loader.batch_size", cause, remedy) from error
 
 
-def schedule_remark(run: TrainingRun) -> str:
-    """What is to be said of a schedule of the method that leaves nothing of the run, or is longer; empty if it is not."""
-    epochs = run.options.epoch_limit
+def schedule_remark(run: TrainingRun, network: nn.Module) -> str:
+    """What is to be said of the schedules of learning rate and method: shorter than the run, or longer; empty if nothing is.
+
+    Args:
+        run: what is to be trained.
+        network: one like those of the run.
+
+    Raises:
+        ConfigError: the learning rate's ends before the run does.
+    """
+    epochs, rates = run.options.epoch_limit, run.scheduler
+    if epochs is not None and rates is not None and rates.interval == "epoch":
+        schedule = rates.make(run.make_optimizer(network.parameters()))
+        if hasattr(schedule, "step") and (remark := remark_on_rates(schedule, epochs)):
+            return remark
+    return _method_remark(run, epochs)
+
+
+def _method_remark(run: TrainingRun, epochs: int | None) -> str:
     config: Any = getattr(run.method, "config", None)
     for name in _WARM:
         value = getattr(config, name, None)
