@@ -82,7 +82,7 @@ def _tell(run_dir: Path, found: LabelAudit, epochs: int | None) -> None:
     from coteach.training.history_recording import HISTORY_FILE
 
     count = len(found.ranked())
-    say(f"{found.noise_rate:.1%} of {count} labels are probably wrong; the first of {TABLE} the most")
+    say(f"{found.noise_rate:.1%} of {count} labels are probably wrong; {TABLE} lists them first")
     if found.caution:
         warn(found.caution)
     if epochs is None:
