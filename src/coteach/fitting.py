@@ -132,6 +132,7 @@ def fit(
             options=_trainer_options(options, epochs, device, validated=val is not None),
             progress=progress,
             after_sigterm=_AFTER_SIGTERM,
+            folder_stays=output_dir is not None,
         )
         check_fit(run)
         run = replace(run, identity=identity_of(run, lr=lr))

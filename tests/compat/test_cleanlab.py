@@ -109,6 +109,9 @@ def test_bad_arguments_of_the_loss_are_named():
         loss_coteaching(y, y, t, 1.0)
     with pytest.raises(OptionError, match=r"class_weights: shape \(3,\) for 2 classes"):
         loss_coteaching(y, y, t, 0.1, [1.0, 2.0, 3.0])
+    for weights in ([1.0, -1.0], torch.tensor([1.0, torch.nan])):
+        with pytest.raises(OptionError, match=r"class_weights: .* give numbers >= 0"):
+            loss_coteaching(y, y, t, 0.1, weights)
     for label in (-100, 2):  # -100 has no loss in torch, and would be learned from first
         with pytest.raises(InputError, match=f"label {label}, with scores for 2 classes"):
             loss_coteaching(y, y, torch.tensor([0, 1, label, 0]), 0.1)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from coteach.errors import OptionError
+from coteach.errors import InputError, OptionError
 from coteach.models import CNN, SmallMobileNet
 
 WIDTHS = [128, 128, 128, 256, 256, 256, 512, 256, 128]
@@ -75,6 +75,12 @@ def test_top_bn_normalises_the_scores():
 def test_dropout_rate_outside_its_range():
     with pytest.raises(OptionError, match="dropout_rate"):
         CNN(dropout_rate=1.0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(27, 40), (40, 27)])
+def test_images_of_which_nothing_would_be_left(height, width):
+    with pytest.raises(InputError, match=f"{height} x {width} pixels are too few: CNN takes 28 x 28 or more"):
+        CNN(input_channel=1)(torch.zeros(2, 1, height, width))
 
 
 def test_small_mobilenet_is_the_given_list_of_layers():

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from coteach.data.sending import sent
 from coteach.errors import InputError, OptionError
+from coteach.losses.class_weights import check_class_weights
 from coteach.losses.soft_cross_entropy import masked_mean
 from coteach.selection.small_loss import select_small_loss
 
@@ -48,7 +49,8 @@ def loss_coteaching(
     Raises:
         InputError: a label is none of the classes, -100 included (looked at on the CPU; an accelerator has its own
             assertion).
-        OptionError: ``forget_rate`` is outside [0, 1), or there is not one weight a class.
+        OptionError: ``forget_rate`` is outside [0, 1), there is not one weight a class, or a weight is negative or no
+            number (as for labels).
     """
     _check_labels(t, y_1.shape[1])
     weight = _item_weights(class_weights, t, y_1)
@@ -82,8 +84,10 @@ def _item_weights(
 ) -> Float[Tensor, " n"] | None:
     if class_weights is None:
         return None
-    by_class = sent(torch.as_tensor(class_weights, dtype=scores.dtype), scores.device)
+    by_class = torch.as_tensor(class_weights, dtype=scores.dtype)
     if by_class.shape != scores.shape[1:]:
         cause = f"shape {tuple(by_class.shape)} for {scores.shape[1]} classes"
         raise OptionError("class_weights", cause, "give one a class")
-    return by_class[t]
+    if by_class.device.type == "cpu":
+        check_class_weights(by_class.tolist())
+    return sent(by_class, scores.device)[t]

@@ -6,12 +6,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coteach.errors import OptionError
+from coteach.errors import InputError, OptionError
 
 _SLOPE = 0.01
 # Output channels and padding of c1 to c9; a pool and dropout follow the third and the sixth.
 _LAYERS = ((128, 1),) * 3 + ((256, 1),) * 3 + ((512, 0), (256, 0), (128, 0))
 _POOLED = (3, 6)
+_SMALLEST = 28  # two pools leave 7 x 7 of them, of which three unpadded convolutions leave one
 
 
 class CNN(nn.Module):
@@ -66,7 +67,15 @@ class CNN(nn.Module):
 
         Returns:
             ``(B, C)`` unnormalised scores.
+
+        Raises:
+            InputError: they are smaller.
         """
+        if min(x.shape[2:]) < _SMALLEST:
+            cause = (
+                f"{x.shape[2]} x {x.shape[3]} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
+            )
+            raise InputError("images", cause, "enlarge them, or take another network")
         for number in range(1, len(_LAYERS) + 1):
             x = self.get_submodule(f"bn{number}")(self.get_submodule(f"c{number}")(x))
             x = F.leaky_relu(x, _SLOPE)

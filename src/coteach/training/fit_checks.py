@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from warnings import warn
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,21 +41,33 @@ def check_fit(run: TrainingRun) -> None:
         network = run.make_network()
         check_fresh(network, run.make_network())
         for source, dataset in run.datasets.items():
-            sample = dataset[0]
-            image = sample["image"] if isinstance(sample, dict) else sample[0]
-            found = (
-                find_misfit(network.eval(), image[None], run.num_classes, ())
-                if isinstance(image, Tensor)
-                else None
-            )
+            image = _image(dataset[0], source)
+            if not isinstance(image, Tensor):
+                continue
+            found = find_misfit(network.eval(), image[None], run.num_classes, ())
             if found is not None and source == "train":
                 cause = f"its network {found.cause}" + (_of_labels(run) if found.about == "classes" else "")
-                raise OptionError("model_factory", cause, "give one that fits")
+                remedy = "give one that fits"
+                if image.dtype != torch.float32:
+                    remedy += f", or images of float32 (these are {str(image.dtype).removeprefix('torch.')})"
+                raise OptionError("model_factory", cause, remedy)
             if found is not None:
                 raise InputError(source, f"the network {found.cause}", "give images like those of training")
         refuse_lone_sample(run, network)
     if remark := schedule_remark(run, network):
         warn(remark, CoteachWarning, stacklevel=3)
+
+
+def _image(sample: Any, source: str) -> Any:
+    """Of one sample, as a batch will hold it."""
+    image = sample["image"] if isinstance(sample, dict) else sample[0]
+    if isinstance(image, np.ndarray):
+        return torch.as_tensor(image)
+    if not isinstance(image, Tensor | Mapping | Sequence):
+        kind = f"{type(image).__module__}.{type(image).__qualname__}"
+        remedy = "let it give tensors, such as by transform=torchvision.transforms.ToTensor()"
+        raise InputError("dataset" if source == "train" else source, f"its images are {kind}", remedy)
+    return image
 
 
 def _check_held(run: TrainingRun) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
 from coteach.errors import CoteachError
@@ -47,15 +47,15 @@ class Misfit:
 
 
 def misfit(
-    predict: Callable[[Float[Tensor, "batch bands ..."]], Any],
-    sample: Float[Tensor, "batch bands ..."],
+    predict: Callable[[Shaped[Tensor, "batch bands ..."]], Any],
+    sample: Shaped[Tensor, "batch bands ..."],
     num_classes: int,
 ) -> str | None:
     """Why a network cannot map ``sample`` to classes; None if it can.
 
     Args:
         predict: the network or a method's prediction; called once, without gradient.
-        sample: images.
+        sample: images, of the dtype that the network takes.
         num_classes: ``C``; each pixel is to get ``C`` numbers.
 
     Example:
@@ -67,8 +67,8 @@ def misfit(
 
 
 def find_misfit(
-    predict: Callable[[Float[Tensor, "batch bands ..."]], Any],
-    sample: Float[Tensor, "batch bands ..."],
+    predict: Callable[[Shaped[Tensor, "batch bands ..."]], Any],
+    sample: Shaped[Tensor, "batch bands ..."],
     num_classes: int,
     labelled: Sequence[int],
 ) -> Misfit | None:
@@ -90,7 +90,7 @@ def find_misfit(
     return _from_scores(scores, sample, num_classes, tuple(labelled))
 
 
-def _from_error(message: str, sample: Float[Tensor, "batch bands ..."]) -> Misfit:
+def _from_error(message: str, sample: Shaped[Tensor, "batch bands ..."]) -> Misfit:
     bands = sample.shape[1]
     for pattern, group in _BANDS:
         found = pattern.search(message)
@@ -103,7 +103,7 @@ def _from_error(message: str, sample: Float[Tensor, "batch bands ..."]) -> Misfi
 
 
 def _from_scores(
-    scores: Any, sample: Float[Tensor, "batch bands ..."], num_classes: int, labelled: tuple[int, ...]
+    scores: Any, sample: Shaped[Tensor, "batch bands ..."], num_classes: int, labelled: tuple[int, ...]
 ) -> Misfit | None:
     if not isinstance(scores, Tensor):
         given = f"a mapping of {', '.join(scores)}" if isinstance(scores, Mapping) else type(scores).__name__

@@ -62,6 +62,7 @@ class TrainingRun:
         tell: called with a line on each epoch.
         after_epoch: called when an epoch has been trained.
         after_sigterm: what who has stopped it is told: how it goes on.
+        folder_stays: False: it is deleted after the run, so no message speaks of files in it.
     """
 
     method: Method
@@ -83,6 +84,7 @@ class TrainingRun:
     tell: Callable[[str], None] | None = None
     after_epoch: Callable[[], None] | None = None
     after_sigterm: str = "the same command goes on from its last checkpoint"
+    folder_stays: bool = True
 
     @property
     def task(self) -> TaskInfo:
@@ -203,7 +205,7 @@ def _module(run: TrainingRun, seconds: float) -> MethodModule:
         options=run.options,
         task=_task_facts(run),
         seed=run.seed,
-        bad_batch_file=run.output_dir / BAD_BATCH_FILE,
+        bad_batch_file=run.output_dir / BAD_BATCH_FILE if run.folder_stays else None,
         seconds=seconds,
     )
 

@@ -1,0 +1,162 @@
+"""Images, labels, validation set and network that do not fit each other are told before ``coteach.fit`` writes anything."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import albumentations as A
+import numpy as np
+import pytest
+import torch
+from eight_images import IMAGES, LABELS, SHORT, TENSORS, linear
+from PIL import Image
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from coteach import ArrayDataset, ImageFolderDataset, Supervised, fit
+from coteach.errors import InputError, OptionError, TrainingError
+
+
+def in_folders(root, *names):
+    """One picture a class, of a grey of its own."""
+    for code, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            picture = np.full((6, 6), 80 * code + number, np.uint8)
+            Image.fromarray(picture).save(root / name / f"{number}.png")
+    return root
+
+
+def test_validation_has_the_classes_of_training(tmp_path):
+    training = ImageFolderDataset(in_folders(tmp_path / "train", "a", "b", "c"))
+    given = {"method": Supervised(), "epochs": 1, "batch_size": 4, "device": "cpu"}
+
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+
+    for names, message in (
+        (
+            ["c", "b", "a"],
+            r"val: 'c' is class 0 here, in the training set it is class 2; give it class_names=\['a',",
+        ),
+        (
+            ["a", "b", "d"],
+            r"val: class 2 is 'd' here, in the training set it is 'c'; name it alike in both; folders are re",
+        ),
+        (["a", "b", "c", "d"], r"val: has 4 classes \(a, b, c, d\), training 3"),
+    ):
+        other = ImageFolderDataset(tmp_path / "train")
+        other.class_names = names
+        with pytest.raises(InputError, match=message):
+            fit(network, training, val=other, **given)
+    fewer = ImageFolderDataset(in_folders(tmp_path / "fewer", "a", "b"))  # the last is missing: no code moves
+    assert "val/OA" in fit(network, training, val=fewer, **given).history
+    bands = np.zeros((6, 6, 6, 3), np.uint8), np.arange(6) % 3
+    with pytest.raises(InputError, match=r"val: the network .*3"):
+        fit(network, training, val=bands, **given)
+
+
+class Listed(TensorDataset):
+    """As torchvision's sets: the names of its classes are in ``classes``."""
+
+    def __init__(self, classes, targets=LABELS):
+        super().__init__(torch.from_numpy(IMAGES[:, None]), torch.from_numpy(targets))
+        self.classes = classes
+
+
+def test_validation_of_another_package_has_the_classes_of_training():
+    words = r"val: 'b' is class 0 here, in the training set it is class 1; let its classes be \['a', 'b'\]"
+    with pytest.raises(InputError, match=words):
+        fit(linear, Listed(["a", "b"]), val=Listed(["b", "c"]), method=Supervised(), **SHORT)
+    for others in (["a", "b"], ["a - 0", "b - 1"], ["a", "a"], ("a", ("b", "beta"))):  # as good, or of no use
+        fit(linear, Listed(["a", "b"]), val=Listed(others), method=Supervised(), **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "message"),
+    [
+        ([0, 1, 2, 0, 1, 9, 0, 1], {}, "num_classes is 10 (the largest label is 9, of item 5); give one"),
+        ([0, 1, 2, 0, 1, 9, 0, 1], {"num_classes": 11}, "num_classes is 11; give one"),
+    ],
+)
+def test_where_the_number_of_classes_comes_from(labels, changes, message):
+    with pytest.raises(OptionError, match=re.escape(f"its network gives 2 classes, {message}")):
+        fit(linear, (IMAGES, np.array(labels)), method=Supervised(), **SHORT | changes)
+
+
+def test_what_is_predicted_is_shaped_as_in_training():
+    result = fit(linear, (IMAGES, LABELS), method=Supervised(), **SHORT)
+    np.testing.assert_array_equal(result.predict(IMAGES), result.predict(IMAGES[:, None]))
+    for shape in ((8, 3, 4, 4), (8, 4, 4, 1), (4, 4)):
+        words = re.escape(f"images: shape {shape} is not (N, 1, H, W); give as many bands as in training")
+        with pytest.raises(InputError, match=words):
+            result.predict(np.zeros(shape, np.float32))
+    with pytest.raises(
+        InputError, match=r"images: the network cannot take 5 x 5 pixels of 1 bands: .*; give im"
+    ):
+        result.predict(np.zeros((2, 1, 5, 5), np.float32))
+    other = fit(linear, TENSORS, num_classes=2, method=Supervised(), **SHORT)  # does not tell its bands
+    with pytest.raises(InputError, match="images: the network cannot take 4 x 4 pixels of 3 bands"):
+        other.predict(np.zeros((2, 3, 4, 4), np.float32))
+    pictures = np.zeros((8, 5, 5, 3), np.float32), LABELS
+    coloured = fit(
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 2)), pictures, method=Supervised(), **SHORT
+    )
+    with pytest.raises(InputError, match=re.escape("images: shape (8, 4, 4) is not (N, 3, H, W)")):
+        coloured.predict(IMAGES)
+    grey = ArrayDataset(np.zeros((8, 5, 5), np.uint8), LABELS, augmentation_list=[A.ToRGB()])
+    shown = fit(lambda: nn.Sequential(nn.Flatten(), nn.Linear(75, 2)), grey, method=Supervised(), **SHORT)
+    assert shown.predict(np.zeros((2, 3, 5, 5), np.float32)).shape == (2, 2)
+
+
+class Served(TensorDataset):
+    """As a data set of another package gives its images."""
+
+    def __init__(self, change):
+        super().__init__(*TENSORS.tensors)
+        self.change = change
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        return self.change(image), label
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda image: Image.fromarray(np.zeros((4, 4), np.uint8)),
+            "dataset: its images are PIL.Image.Image; let it give tensors, such as by transform=torchvision",
+        ),
+        (
+            lambda image: image.numpy()[:, :3],
+            "model_factory: its network cannot take 3 x 4 pixels of 1 bands",
+        ),
+        (lambda image: image.byte(), "; give one that fits, or images of float32 (these are uint8)"),
+        (
+            lambda image: image.double().numpy(),
+            "; give one that fits, or images of float32 (these are float64)",
+        ),
+    ],
+)
+def test_images_of_another_kind_are_told(change, message):
+    with pytest.raises((InputError, OptionError), match=re.escape(message)):
+        fit(linear, Served(change), num_classes=2, method=Supervised(), **SHORT)
+
+
+def test_images_of_numpy_are_as_good_as_tensors():
+    given = {"num_classes": 2, "seed": 3, **SHORT}
+    results = [
+        fit(linear, dataset, method=Supervised(), **given)
+        for dataset in (TENSORS, Served(lambda image: image.numpy()))
+    ]
+    np.testing.assert_array_equal(*(result.predict(IMAGES[:, None]) for result in results))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_that_is_deleted_is_not_spoken_of(tmp_path, named):
+    given = {"optimizer": partial(torch.optim.SGD, lr=1e38), "method": Supervised(), **SHORT, "epochs": 9}
+    with pytest.raises(TrainingError, match=r"its items are train \[") as stopped:
+        fit(linear, (IMAGES, LABELS), output_dir=tmp_path / "run" if named else None, **given)
+    assert ("bad_batch.json" in str(stopped.value)) == named

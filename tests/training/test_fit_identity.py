@@ -1,0 +1,102 @@
+"""Which folders ``coteach.fit`` goes on in, and which are of another run."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from eight_images import IMAGES, LABELS, SHORT, linear
+from torch import nn
+
+from coteach import Supervised, fit
+from coteach.errors import OptionError, TrainingError
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"optimizer": partial(torch.optim.SGD, lr=0.5)},
+            r"optimizer was \"AdamW\(.*is \"SGD\(.*scheduler was",
+        ),
+        ({"model_factory": lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 2, bias=False))}, "network was"),
+    ],
+)
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_folder_of_another_optimizer_or_network_is_refused(tmp_path, changes, message, epochs):
+    """Finished or not: else the old networks would be returned, or their state would not fit."""
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    with pytest.raises(TrainingError, match=rf"another configuration: .*{message}"):
+        fit(**given | changes, epochs=epochs)
+    fit(**given, epochs=epochs)  # the same goes on, or is found finished
+
+
+def test_a_folder_of_an_earlier_version_is_gone_on_with(tmp_path):
+    """It does not say which optimizer and network it was of."""
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    state = json.loads((tmp_path / "run.json").read_text())
+    for key in ("network", "optimizer", "scheduler"):
+        del state["identity"][key]
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    assert len(fit(**given, epochs=2).history["train/loss_epoch"]) == 2
+    with pytest.raises(TrainingError, match="batch_size was 4, is 2"):
+        fit(**given | {"batch_size": 2}, epochs=3)
+    with pytest.raises(TrainingError, match="seed was 1, is 2"):
+        fit(**given | {"seed": 2}, epochs=3)
+    del state["identity"]["seed"]
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    assert len(fit(**given, epochs=3).history["train/loss_epoch"]) == 3
+
+
+def test_other_images_are_told_in_words(tmp_path):
+    given = {"model_factory": linear, "method": Supervised(), "epochs": 1, "batch_size": 4, "device": "cpu"}
+    fit(dataset=(IMAGES, LABELS), output_dir=tmp_path, **given)
+    words = "configuration: the images or labels of train are not those the run began with; choose"
+    with pytest.raises(TrainingError, match=words):
+        fit(dataset=(IMAGES[::-1].copy(), LABELS), output_dir=tmp_path, **given | {"epochs": 2})
+
+
+def test_how_fast_an_optimizer_is_makes_no_other_run(tmp_path):
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "seed": 1, "output_dir": tmp_path}
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=1.0), epochs=1)
+    fit(**given, optimizer=partial(torch.optim.SGD, lr=1, foreach=False), epochs=2)
+    with pytest.raises(TrainingError, match=r"optimizer was .*is .*nesterov=True"):
+        fit(**given, optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.5, nesterov=True), epochs=3)
+
+
+def test_an_optimizer_that_other_versions_of_torch_describe_otherwise_is_the_same(tmp_path):
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "output_dir": tmp_path}
+    fit(**given, epochs=1)
+    told = json.loads((tmp_path / "run.json").read_text())["identity"]["optimizer"]
+    assert told == "AdamW(betas=(0.9, 0.999), eps=1e-08, lr=0.001, weight_decay=0.01)"
+
+
+def test_weights_may_have_options_of_their_own(tmp_path):
+    def grouped(rate, parameters):
+        weight, bias = parameters
+        return torch.optim.SGD([{"params": [weight], "lr": rate}, {"params": [bias]}], lr=0.1)
+
+    given = {"model_factory": linear, "dataset": (IMAGES, LABELS), "method": Supervised(), "batch_size": 4}
+    given |= {"device": "cpu", "output_dir": tmp_path}
+    fit(**given, optimizer=partial(grouped, 0.5), epochs=1)
+    with pytest.raises(TrainingError, match=r'options of weights was "lr=0\.5; ", is "lr=0\.2; "'):
+        fit(**given, optimizer=partial(grouped, 0.2), epochs=2)
+    with pytest.raises(OptionError, match=r"optimizer: its lr is of NumPy \(float32\); give lr=0\.5"):
+        fit(**given, optimizer=partial(grouped, np.float32(0.5)), epochs=2)
+
+
+def test_lazy_layers_have_no_shapes_yet(tmp_path):
+    def network():
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+
+    result = fit(network, (IMAGES, LABELS), output_dir=tmp_path, method=Supervised(), **SHORT)
+    assert result.predict(IMAGES).shape == (8, 2)
