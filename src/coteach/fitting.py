@@ -71,12 +71,14 @@ def fit(
         epochs: >= 1.
         batch_size: samples a batch, >= 1.
         lr: learning rate of AdamW (``fused=True``), > 0; it falls to 0 along a cosine.
-        optimizer: parameters -> another optimizer, made once a network and once to see what it is; its rate is then constant without a scheduler.
+        optimizer: parameters -> another optimizer; its rate is then constant without a scheduler. Like the network and the
+            schedule it is made once more than needed for each network, to see what it is.
         scheduler: optimizer -> a schedule that is stepped after each epoch.
         num_classes: ``C``; None takes that of the data set.
         seed: of everything random.
         output_dir: folder for checkpoints and logs; called again with the same arguments, an interrupted run goes on
-            there. None leaves nothing behind.
+            there; with more epochs a finished one does, at the rates that a schedule of that length has from there on.
+            None leaves nothing behind.
         device: ``auto``, ``cpu``, ``gpu``, ``cuda`` or ``mps``.
         num_workers: processes that load samples. Each runs a script again when it starts: its code must be under
             ``if __name__ == "__main__":``.
@@ -134,8 +136,9 @@ def fit(
             after_sigterm=_AFTER_SIGTERM,
             folder_stays=output_dir is not None,
         )
-        check_fit(run)
-        run = replace(run, identity=identity_of(run, lr=lr))
+        made = check_fit(run)
+        num_bands = _num_bands(sets["train"])
+        run = replace(run, identity=identity_of(run, made, lr=lr))
         train(run)
         _load(run, checkpoint_path(folder, keep))
         reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
@@ -144,7 +147,7 @@ def fit(
             read_log(folder).figures,
             None if output_dir is None else folder,
             reader,
-            _num_bands(sets["train"]),
+            num_bands,
         )
 
 

@@ -559,6 +559,12 @@ def test_numbers_that_are_no_codes(folders, tmp_path, cell):
         ImageTableDataset(tmp_path / "t.csv", folders[0])
 
 
+def test_names_that_end_like_decimals_are_names(folders, tmp_path):
+    (tmp_path / "t.csv").write_text("path,label\ncat/a.png,v1\nant/x.png,v1.0\n")
+    with pytest.raises(TableError, match=r"line 3: label 'v1\.0' is none of v1, v2"):
+        ImageTableDataset(tmp_path / "t.csv", folders[0], class_names=["v1", "v2"])
+
+
 @pytest.mark.parametrize("kind", ["junk", "npy", "objects"])
 def test_an_npz_file_that_is_none(tmp_path, kind):
     path = tmp_path / "a.npz"

@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from coteach import ArrayDataset, ImageFolderDataset, Supervised, fit
+from coteach.data.keyed import collate_batch
 from coteach.errors import InputError, OptionError, TrainingError
 
 
@@ -69,6 +70,12 @@ def test_validation_of_another_package_has_the_classes_of_training():
     words = r"val: 'b' is class 0 here, in the training set it is class 1; let its classes be \['a', 'b'\]"
     with pytest.raises(InputError, match=words):
         fit(linear, Listed(["a", "b"]), val=Listed(["b", "c"]), method=Supervised(), **SHORT)
+    spelled = ArrayDataset(
+        IMAGES, LABELS, class_names=["A", "B"]
+    )  # this package's: so far as its codes are known
+    fit(linear, Listed(["a", "b"]), val=spelled, method=Supervised(), **SHORT)
+    lone = Listed(["a", "b"], np.zeros(8, np.int64))  # nothing is learned from it
+    fit(linear, Listed(["a", "b"]), val=lone, method=Supervised(), **SHORT)
     for others in (["a", "b"], ["a - 0", "b - 1"], ["a", "a"], ("a", ("b", "beta"))):  # as good, or of no use
         fit(linear, Listed(["a", "b"]), val=Listed(others), method=Supervised(), **SHORT)
 
@@ -127,7 +134,7 @@ class Served(TensorDataset):
     [
         (
             lambda image: Image.fromarray(np.zeros((4, 4), np.uint8)),
-            "dataset: its images are PIL.Image.Image; let it give tensors, such as by transform=torchvision",
+            "found <class 'PIL.Image.Image'>); let it give tensors, such as by transform=torchvision.transforms",
         ),
         (
             lambda image: image.numpy()[:, :3],
@@ -143,6 +150,20 @@ class Served(TensorDataset):
 def test_images_of_another_kind_are_told(change, message):
     with pytest.raises((InputError, OptionError), match=re.escape(message)):
         fit(linear, Served(change), num_classes=2, method=Supervised(), **SHORT)
+
+
+class Collated(Served):
+    """Makes tensors only where it makes batches."""
+
+    def collate(self, samples):
+        return collate_batch(
+            [one | {"views": tuple(TENSORS.tensors[0][one["id"]] for _ in one["views"])} for one in samples]
+        )
+
+
+def test_what_the_network_is_shown_is_looked_at():
+    pictures = Collated(lambda image: Image.fromarray(np.zeros((4, 4), np.uint8)))
+    assert fit(linear, pictures, val=pictures, num_classes=2, method=Supervised(), **SHORT).history
 
 
 def test_images_of_numpy_are_as_good_as_tensors():

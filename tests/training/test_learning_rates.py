@@ -1,33 +1,56 @@
-"""Schedules of the learning rate that are shorter than the run are found before it, or told in it."""
+"""Schedules of the learning rate: what does not fit the run is found before it, or told in it; longer runs follow longer ones."""
 
+from collections import Counter
 from functools import partial
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
+from eight_images import IMAGES, LABELS, linear
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    MultiStepLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 
-from coteach import Supervised, fit
-from coteach.errors import ConfigError, CoteachWarning, TrainingError
+from coteach import CoTeaching, Supervised, fit
+from coteach.errors import ConfigError, CoteachWarning, OptionError, TrainingError
+from coteach.methods.co_teaching import CoTeachingConfig
+from coteach.training.checkpoints import without_numpy
+from coteach.training.options import TrainerOptions
 from coteach.training.schedules import advance_schedules, remark_on_rates
 
-IMAGES, LABELS = np.random.default_rng(0).random((8, 4, 4), np.float32), np.arange(8) % 2
+
+class Noting(torch.optim.SGD):
+    """Notes rate and momentum of each step."""
+
+    noted: ClassVar[list[tuple[float, float]]] = []
+
+    def step(self, closure=None):
+        group = self.param_groups[0]
+        self.noted.append((float(group["lr"]), float(group["momentum"])))
+        return super().step(closure)
 
 
-def trained(schedule, tmp_path, epochs=4):
-    return fit(
-        lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 2)),
-        (IMAGES, LABELS),
-        method=Supervised(),
-        val=(IMAGES, LABELS),
-        epochs=epochs,
-        batch_size=4,
-        optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9),
-        scheduler=schedule,
-        output_dir=tmp_path / "run",
-        device="cpu",
-    )
+def trained(schedule, folder, epochs=4, optimizer=None, **changes):
+    given = {
+        "method": Supervised(),
+        "val": (IMAGES, LABELS),
+        "epochs": epochs,
+        "batch_size": 8,
+        "device": "cpu",
+        "optimizer": optimizer or partial(Noting, lr=0.01, momentum=0.9),
+        "scheduler": schedule,
+        "output_dir": folder / "run",
+    }
+    Noting.noted = []
+    return fit(linear, (IMAGES, LABELS), **given | changes)
 
 
 @pytest.mark.parametrize(
@@ -35,20 +58,25 @@ def trained(schedule, tmp_path, epochs=4):
     [
         (
             partial(OneCycleLR, max_lr=0.1, total_steps=2),
-            r"OneCycleLR is at its end \(Tried to step 3 times\..*",
+            r"OneCycleLR cannot be stepped \(ValueError: Tried to step 3 times\..*",
         ),
         (
             partial(LambdaLR, lr_lambda=lambda epoch: [1, 0.5, 0.2][epoch]),
-            r"LambdaLR is at its end \(list index.*",
+            r"LambdaLR cannot be stepped \(IndexError: list index.*",
         ),
     ],
 )
 def test_a_schedule_that_ends_before_the_run_is_refused_before_it(schedule, words, tmp_path):
-    with pytest.raises(
-        ConfigError, match=rf"scheduler: {words}\): after 2 of 4 epochs; make it 4 epochs long"
-    ):
+    words = rf"scheduler: {words}\) after epoch 3 of 4; it is stepped 4 times, once after each epoch"
+    with pytest.raises(ConfigError, match=words):
         trained(schedule, tmp_path)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_ends_before_its_epochs_needs_no_rates_for_them(tmp_path):
+    schedule = partial(OneCycleLR, max_lr=0.1, total_steps=2)
+    result = trained(schedule, tmp_path, 10, options=TrainerOptions(max_steps=2, log_images=0))
+    assert len(result.history["train/loss_epoch"]) == 2
 
 
 def test_a_cosine_that_rises_again_is_told(tmp_path):
@@ -69,6 +97,87 @@ def test_one_that_is_long_enough_is_not(schedule, tmp_path):
     assert len(trained(schedule, tmp_path).history["train/loss_epoch"]) == 4
 
 
+def test_both_schedules_are_spoken_of(tmp_path):
+    method = CoTeaching(CoTeachingConfig(e_warm=9, p_start=1, p_end=1))
+    with pytest.warns(CoteachWarning) as told:
+        trained(partial(CosineAnnealingLR, T_max=2), tmp_path, method=method)
+    said = "; ".join(str(one.message) for one in told)
+    assert "T_max 2 is less than" in said
+    assert "e_warm 9 is longer than" in said
+
+
+@pytest.mark.parametrize(
+    ("made", "number"),
+    [
+        (lambda length: partial(CosineAnnealingLR, T_max=length), "T_max was 3, is 6"),
+        (lambda length: partial(OneCycleLR, max_lr=0.02, total_steps=length), "total_steps was 3, is 6"),
+        (lambda length: partial(StepLR, step_size=length // 3), "step_size was 1, is 2"),
+    ],
+)
+def test_a_longer_run_goes_on_at_the_rates_of_the_longer_schedule(made, number, tmp_path):
+    """And not with those of the shorter one, which a cosine would rise again by."""
+    trained(made(6), tmp_path / "whole", 6, val=None)
+    expected = Noting.noted
+    trained(made(3), tmp_path, 3, val=None)
+    with pytest.warns(
+        CoteachWarning, match=rf"scheduler: .*{number}; the rates from epoch 4 on are those of"
+    ):
+        trained(made(6), tmp_path, 6, val=None)
+    assert Noting.noted == expected[3:]
+
+
+def test_options_that_rates_do_not_follow_from_make_another_run(tmp_path):
+    trained(partial(ReduceLROnPlateau, patience=1), tmp_path, 1)
+    assert len(trained(partial(ReduceLROnPlateau, patience=1), tmp_path, 2).history["train/loss_epoch"]) == 2
+    with pytest.raises(TrainingError, match="ReduceLROnPlateau has other options than when the run began"):
+        trained(partial(ReduceLROnPlateau, patience=3), tmp_path, 3)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (ReduceLROnPlateau, "scheduler: ReduceLROnPlateau looks at val/loss of a validation; give val"),
+        (lambda optimizer: SimpleNamespace(step=print), "scheduler: gives a SimpleNamespace; let it return"),
+    ],
+)
+def test_what_no_rate_comes_of_is_refused_before_the_run(schedule, message, tmp_path):
+    with pytest.raises(OptionError, match=message):
+        trained(schedule, tmp_path, val=None)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"),
+    [
+        (
+            partial(Noting, lr=0.1, momentum=0.9),
+            partial(LambdaLR, lr_lambda=lambda e: 0.5 * (1 + np.cos(np.pi * e / 4))),
+        ),
+        (partial(Noting, lr=np.float32(0.1), momentum=np.float64(0.9)), None),
+        (
+            partial(torch.optim.AdamW, betas=(np.float64(0.9), 0.999)),
+            partial(StepLR, step_size=np.int64(1), gamma=np.float64(0.5)),
+        ),
+        (partial(Noting, lr=0.1), lambda o: MultiStepLR(o, list(np.array([1, 2])))),
+    ],
+)
+def test_numbers_of_numpy_are_kept_as_those_of_python(optimizer, schedule, tmp_path):
+    """No checkpoint that held one could be read, and the training would be lost at its end."""
+    whole = trained(schedule, tmp_path / "whole", 4, optimizer)
+    rates = Noting.noted
+    trained(schedule, tmp_path, 2, optimizer)
+    half = trained(schedule, tmp_path, 4, optimizer)
+    assert Noting.noted == rates[2:]
+    np.testing.assert_array_equal(whole.predict(IMAGES), half.predict(IMAGES))
+
+
+def test_counters_stay_what_they_are():
+    kept = without_numpy({"milestones": Counter({np.int64(2): 1}), "rates": [(np.float32(0.5), np.ones(2))]})
+    assert kept == {"milestones": {2: 1}, "rates": [(0.5, [1.0, 1.0])]}
+    assert type(kept["milestones"]) is Counter
+    assert type(next(iter(kept["milestones"]))) is int
+
+
 def test_one_that_counts_steps_ends_in_words():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
     schedule = OneCycleLR(optimizer, max_lr=0.1, total_steps=2)
@@ -76,7 +185,7 @@ def test_one_that_counts_steps_ends_in_words():
     for _ in range(2):
         advance_schedules([schedule], {}, "val/loss")
     with pytest.raises(
-        TrainingError, match=r"scheduler: OneCycleLR is at its end .*; make it as long as the run"
+        TrainingError, match=r"scheduler: OneCycleLR cannot be stepped .*; make it as long as the run"
     ):
         advance_schedules([schedule], {}, "val/loss")
     assert remark_on_rates(StepLR(optimizer, 1), 3) == ""

@@ -132,6 +132,7 @@ def test_a_run_with_such_batches_goes_on_bit_for_bit(tmp_path):
         for weight in optimizer["state"].values()
     }
     assert 0 < max(taken) < 6, "of six groups some have no label, and take no step"
+    assert result(tmp_path / "whole")["coteach"]["updates"] == max(taken)
 
 
 class Waits(TorchDispatchMode):

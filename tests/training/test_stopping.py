@@ -251,7 +251,7 @@ def test_sigterm_may_reach_a_worker_first(tmp_path, error, cause, delay):
             signal.raise_signal(signal.SIGTERM)
         raise error from cause
 
-    with pytest.raises(SystemExit) as left, heeding_interrupts(tmp_path, "go on"):
+    with pytest.raises(SystemExit) as left, heeding_interrupts(str(tmp_path), "go on"):
         signalled_and_failed()
     assert left.value.code == f"Error: {tmp_path}: stopped by SIGTERM; go on"
 
@@ -266,7 +266,7 @@ def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path, monkeypatch, ca
     monkeypatch.setattr(RaisingLoader, "delivered", True)
     with (
         pytest.raises(TrainingError, match=f"a loader worker was lost: .*{told}"),
-        heeding_interrupts(tmp_path, "go on"),
+        heeding_interrupts(str(tmp_path), "go on"),
     ):
         raise MISSED from cause
 
@@ -275,9 +275,12 @@ def test_a_worker_that_alone_is_terminated_is_an_error(tmp_path, monkeypatch, ca
 def test_workers_that_never_gave_a_batch_may_be_a_matter_of_the_script(tmp_path, monkeypatch):
     monkeypatch.setattr(RaisingLoader, "delivered", False)
     words = r'exited unexpectedly; in a script .* under if __name__ == "__main__":, or use num_workers=0; if memory'
-    with pytest.raises(TrainingError, match=words), heeding_interrupts(tmp_path, "go on"):
+    with pytest.raises(TrainingError, match=words), heeding_interrupts(str(tmp_path), "go on"):
         raise MISSED
-    with pytest.raises(TrainingError, match="Terminated; if memory"), heeding_interrupts(tmp_path, "go on"):
+    with (
+        pytest.raises(TrainingError, match="Terminated; if memory"),
+        heeding_interrupts(str(tmp_path), "go on"),
+    ):
         raise MISSED from ENDED  # that says why
 
 
@@ -344,7 +347,7 @@ def test_another_error_stays_itself(tmp_path):
 def test_a_full_disk_is_no_sigterm(tmp_path):
     with (
         pytest.raises(OSError, match="No space left"),
-        heeding_interrupts(tmp_path, "go on"),
+        heeding_interrupts(str(tmp_path), "go on"),
     ):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

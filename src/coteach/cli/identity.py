@@ -24,18 +24,6 @@ from coteach.tables import Table, read_table
 from coteach.training.options import TrainerOptions
 from coteach.training.streams import LoaderOptions
 
-# Where, how long and how fast a run is trained, and what is told of it, do not change what it becomes.
-_NOT_OF_TRAINER = {
-    "max_epochs",
-    "max_steps",
-    "checkpoint_every_steps",
-    "accelerator",
-    "log_every_n_steps",
-    "log_images",
-    "record_history",
-    "deterministic",
-}
-_NOT_OF_LOADER = {"num_workers", "pin_memory"}
 _NOT_OF_DATASET = {"in_memory", "clean_label_key", "clean_labels_key", *MADE}
 
 
@@ -65,8 +53,8 @@ def run_identity(
         "scheduler": config.scheduler,
         "num_classes": config.num_classes,
         "seed": config.seed,
-        "data_loader": _without(asdict(loader), _NOT_OF_LOADER),
-        "trainer": _without(asdict(trainer), _NOT_OF_TRAINER),
+        "data_loader": loader.deciding(),
+        "trainer": trainer.deciding(),
         "train_dataset": _data(config.train_dataset, datasets["train"]),
         "val_dataset": None if config.val_dataset is None else _data(config.val_dataset, datasets["val"]),
     }

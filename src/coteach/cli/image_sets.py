@@ -8,7 +8,7 @@ from typing import Any
 
 from coteach.cli.config import RunConfig
 from coteach.cli.output import SHOWN, warn
-from coteach.data.image_labels import changed_name, moved_name, names_of
+from coteach.data.class_names import changed_name, moved_name, names_of
 from coteach.data.image_set import ImageSet
 from coteach.errors import ConfigError, InputError
 

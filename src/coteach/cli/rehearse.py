@@ -15,7 +15,7 @@ from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
 from coteach.cli.rehearse_boxes import rehearse_boxes
 from coteach.cli.targets import TargetResolver
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
+from coteach.data.keyed import first_batch, seeded
 from coteach.errors import ConfigError, CoteachError
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import Method
@@ -89,14 +89,12 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
 def _first_batch(dataset: Any, seed: int, place: str) -> Batch:
     """One sample, as training draws it first."""
     try:
-        sample = KeyedDataset(dataset, seed=seed)[ItemKey(0, 0)]
-        batch: Batch = getattr(dataset, "collate", collate_batch)([sample])
+        return first_batch(dataset, seed=seed)
     except CoteachError:
         raise
     except Exception as error:
         cause = f"its first sample cannot be made: {' '.join(str(error).split())}"
         raise ConfigError(place, cause, "correct its options and its augmentation_list") from error
-    return batch
 
 
 def _remedy(found: Misfit, node: Node, resolver: TargetResolver) -> str:

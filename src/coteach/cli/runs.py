@@ -26,7 +26,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.schema import checked
 from coteach.training.checkpoints import first_difference, load_checkpoint, method_weights
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.precheck import refuse_lone_sample, schedule_remark
+from coteach.training.precheck import refuse_lone_sample, schedule_remarks
 from coteach.training.run import TrainingRun
 from coteach.training.streams import LoaderOptions
 
@@ -76,9 +76,8 @@ def build_run(config: RunConfig, resolver: TargetResolver, *, progress: bool) ->
         progress=progress,
     )
     rehearse_network(run, _method(config), config.model, resolver)
-    network = run.make_network()
-    refuse_lone_sample(run, network)
-    if remark := schedule_remark(run, network):
+    refuse_lone_sample(run, run.make_network())
+    for remark in schedule_remarks(run, made):
         warn(remark)
     return run
 

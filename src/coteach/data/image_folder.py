@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from coteach.data.class_names import codes_by_name
 from coteach.data.image_files import ENDINGS, ImageFiles
-from coteach.data.image_labels import ImageLabels, codes_by_name
+from coteach.data.image_labels import ImageLabels
 from coteach.data.image_set import OnError
 from coteach.errors import InputError
 

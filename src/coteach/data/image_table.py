@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from coteach.data.class_names import codes_by_name
 from coteach.data.image_files import ImageFiles
-from coteach.data.image_labels import NO_LABEL, ImageLabels, codes_by_name
+from coteach.data.image_labels import NO_LABEL, ImageLabels
 from coteach.data.image_set import OnError
 from coteach.data.repeated_images import warn_of_repeats
 from coteach.errors import CoteachWarning, TableError
 from coteach.tables import Table, read_table
 
 _MOST_CLASSES = 2**31
-_DECIMALS = re.compile(r"(?<=\d)\.0+$")  # pandas writes 1.0 where another cell is empty
+_DECIMALS = re.compile(r"(-?\d+)\.0+")  # pandas writes 1.0 where another cell is empty
 _SHOWN = 5  # lines that a message names
 
 
@@ -170,7 +171,8 @@ def _code(cell: str, codes: Mapping[str, int]) -> int:
     text = cell.strip()
     if not text:
         return NO_LABEL
-    whole = _DECIMALS.sub("", text)  # of names that are numbers, too
+    found = _DECIMALS.fullmatch(text)  # of names that are numbers, too
+    whole = found[1] if found else text
     known = codes.get(text, codes.get(whole))
     return int(whole) if known is None else known
 

@@ -179,6 +179,18 @@ def _parts(sample: Any) -> tuple[Any, Any, dict[str, Any]]:
     return image, label, {}
 
 
+def first_batch(dataset: Any, *, seed: int) -> Batch:
+    """The first sample of a data set, as training draws it first: a batch of one.
+
+    Args:
+        dataset: as for :class:`KeyedDataset`; its ``collate`` is used, if it has one.
+        seed: seed of the run.
+    """
+    sample = KeyedDataset(dataset, seed=seed)[ItemKey(0, 0)]
+    batch: Batch = getattr(dataset, "collate", collate_batch)([sample])
+    return batch
+
+
 def collate_batch(samples: Sequence[dict[str, Any]] | Batch) -> Batch:
     """Stack drawn samples of equal shapes into one batch; samples without labels have target None. A batch stays one.
 

@@ -68,7 +68,7 @@ class Step:
     Args:
         epoch: counted from 0.
         index: batches seen since the beginning of the run, counted from 0.
-        update: steps of the optimizers before; fewer than batches where gradients are accumulated, or overflowed.
+        update: steps of the optimizers before; fewer than batches where gradients are accumulated, or nothing has a label.
         seed: seed of the run.
     """
 

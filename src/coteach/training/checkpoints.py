@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -53,6 +54,28 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or "coteach" not in content:
         raise TrainingError(str(path), "is no checkpoint of coteach", "give one that coteach train wrote")
     return content
+
+
+def without_numpy(value: Any) -> Any:
+    """The same with numbers of Python: a checkpoint with one of NumPy could not be read as data only.
+
+    Args:
+        value: any nesting of lists, tuples and dictionaries.
+
+    Example:
+        >>> without_numpy({"betas": (np.float64(0.5), 0.999)})
+        {'betas': (0.5, 0.999)}
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if type(value) in (list, tuple):
+        return type(value)(without_numpy(one) for one in value)
+    if isinstance(value, dict):  # a Counter stays one
+        plain = value.copy()
+        plain.clear()
+        plain.update({without_numpy(key): without_numpy(one) for key, one in value.items()})
+        return plain
+    return value
 
 
 def method_weights(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
-from pathlib import Path
 from types import FrameType
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -23,13 +22,13 @@ _WAIT = 1.0  # seconds in which a signal to all processes of a group reaches the
 
 
 @contextmanager
-def heeding_interrupts(folder: Path, remedy: str) -> Iterator[None]:
+def heeding_interrupts(run: str, remedy: str) -> Iterator[None]:
     """Raise KeyboardInterrupt where Lightning would leave the program without a word and ignore Ctrl-C from then on.
 
     After SIGTERM Lightning would leave as if all were done, or torch would complain of loader workers that ended.
 
     Args:
-        folder: of the run.
+        run: what it is called, such as by its folder.
         remedy: what who has sent SIGTERM can do to go on.
 
     Raises:
@@ -44,7 +43,7 @@ def heeding_interrupts(folder: Path, remedy: str) -> Iterator[None]:
         try:
             yield
         except SIGTERMException as left:
-            raise _terminated(folder, remedy) from left
+            raise _terminated(run, remedy) from left
         except SystemExit as left:
             if not isinstance(left.__context__, KeyboardInterrupt):  # somebody else's, such as a data set's
                 raise
@@ -66,8 +65,8 @@ def heeding_interrupts(folder: Path, remedy: str) -> Iterator[None]:
                     time.sleep(0.01)
                 end_workers(others)
             if received():
-                raise _terminated(folder, remedy) from error
-            raise _worker_lost(folder, error) from error
+                raise _terminated(run, remedy) from error
+            raise _worker_lost(run, error) from error
 
 
 @contextmanager
@@ -91,19 +90,19 @@ def _noting_sigterm() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _terminated(folder: Path, remedy: str) -> SystemExit:
+def _terminated(run: str, remedy: str) -> SystemExit:
     """No error of this package: who goes on after errors is to end, too."""
-    return SystemExit(f"Error: {TrainingError(str(folder), 'stopped by SIGTERM', remedy)}")
+    return SystemExit(f"Error: {TrainingError(run, 'stopped by SIGTERM', remedy)}")
 
 
 def _tells_of_worker(text: str) -> bool:
     return _KILLED in text or _MISSED in text
 
 
-def _worker_lost(folder: Path, error: BaseException) -> TrainingError:
+def _worker_lost(run: str, error: BaseException) -> TrainingError:
     both = [str(one).strip(" .") for one in (error, error.__cause__) if _tells_of_worker(str(one))]
     told = next((one for one in both if _KILLED in one), both[0])  # says more
     remedy = "if memory was short, load with fewer workers or smaller batches, and start it again"
     if _KILLED not in told and not RaisingLoader.delivered:  # perhaps none can be started
         remedy = f"in a script of your own, {GUARD}; {remedy}"
-    return TrainingError(str(folder), f"a loader worker was lost: {told}", remedy)
+    return TrainingError(run, f"a loader worker was lost: {told}", remedy)

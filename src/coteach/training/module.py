@@ -22,7 +22,7 @@ from torchmetrics import MetricCollection
 from coteach.data.keyed import stable_seed
 from coteach.methods.base import Method, Step
 from coteach.methods.label_method import LabelMethod
-from coteach.training.checkpoints import FORMAT
+from coteach.training.checkpoints import FORMAT, without_numpy
 from coteach.training.early_stop import has_stopped
 from coteach.training.epoch_data import EpochData
 from coteach.training.epoch_log import log_epoch
@@ -30,7 +30,7 @@ from coteach.training.epoch_means import EpochMeans
 from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
 from coteach.training.running_statistics import share_statistics
-from coteach.training.schedules import advance_schedules
+from coteach.training.schedules import RateSchedules, advance_schedules
 from coteach.training.stepper import Stepper
 from coteach.training.streams import LoaderOptions, StreamLoader, first_samples, move_batch, own_samples
 from coteach.training.watches import watch_of
@@ -76,7 +76,7 @@ class MethodModule(L.LightningModule):
         self.method = method
         self.data = EpochData(method, datasets, loader, seed)
         self.make_optimizer = make_optimizer
-        self.scheduler = scheduler
+        self.rates = RateSchedules(scheduler)
         self.options = options
         self.task = task
         self.seed = seed
@@ -136,15 +136,14 @@ class MethodModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """One optimizer and one scheduler a trained network."""
-        optimizers = [
-            self.make_optimizer(self.method.networks[name].parameters()) for name in self.method.trained
-        ]
-        if self.scheduler is None:
-            return optimizers, []
-        schedule = self.scheduler
-        return optimizers, [
-            {"scheduler": schedule.make(o), "interval": schedule.interval} for o in optimizers
-        ]
+        optimizers = self._new_optimizers()
+        return optimizers, self.rates.made_for(optimizers)
+
+    def _new_optimizers(self) -> list[Optimizer]:
+        made = [self.make_optimizer(network.parameters()) for network in self._trained_networks()]
+        for group in (group for optimizer in made for group in optimizer.param_groups):
+            group.update(without_numpy({key: value for key, value in group.items() if key != "params"}))
+        return made
 
     def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
         """One batch of every stream: losses, one backward, and a step of every optimizer when it is due."""
@@ -204,7 +203,7 @@ class MethodModule(L.LightningModule):
         return learned
 
     def _step_schedulers(self, interval: str) -> None:
-        if self.scheduler is not None and self.scheduler.interval == interval:
+        if self.rates.interval == interval:
             schedules = self._listed(self.lr_schedulers())
             advance_schedules(schedules, self.trainer.callback_metrics, self.options.monitor)
 
@@ -255,7 +254,9 @@ class MethodModule(L.LightningModule):
     # -- checkpoints ------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What Lightning does not know of."""
+        """What Lightning does not know of, and numbers of Python only."""
+        for key in ("optimizer_states", "lr_schedulers"):
+            checkpoint[key] = without_numpy(checkpoint[key])
         self.guard.look_at_weights({name: self.method.networks[name] for name in self.method.trained})
         within = not self.trainer.is_last_batch
         checkpoint["coteach"] = {
@@ -265,6 +266,7 @@ class MethodModule(L.LightningModule):
             "updates": self.updates,
             "seconds": self.seconds,
             "stopped_early": has_stopped(self.trainer),
+            "rates": self.rates.state_dict(),
             "stepper": self.stepper.state_dict(self.method.named_parameters()),
             "task": dict(self.task),
             "data": self.data.state_dict(within=within),
@@ -276,6 +278,7 @@ class MethodModule(L.LightningModule):
         """Go on where the run was."""
         own = checkpoint["coteach"]
         self._epochs_done = own["epochs"]
+        self.rates.load_state_dict(own.get("rates"))
         self.batches_seen = own["batches_seen"]
         # a checkpoint of before they were counted: about so many
         self.updates = own.get("updates", self.batches_seen // self.options.accumulate_grad_batches)
@@ -288,7 +291,9 @@ class MethodModule(L.LightningModule):
         self.watch.load_state_dict(own["watch"])
 
     def on_train_start(self) -> None:
-        """Put back the gradients of a group of batches that was interrupted."""
+        """Put back the gradients of a group of batches that was interrupted, and take up a changed schedule."""
+        if self.rates.interval is not None:
+            self.rates.take_up(self._listed(self.lr_schedulers()), self._new_optimizers, self.current_epoch)
         # Detectors wait for an accelerator anyway, and fail in their own ways on boxes that are no numbers.
         if self.device.type != "cpu" and isinstance(self.method, LabelMethod):
             self.guard.every = self.options.log_every_n_steps

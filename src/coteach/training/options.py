@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -13,6 +13,16 @@ from coteach.errors import ConfigError
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _EPOCHS = 20
+_HARMLESS = {
+    "max_epochs",
+    "max_steps",
+    "checkpoint_every_steps",
+    "accelerator",
+    "log_every_n_steps",
+    "log_images",
+    "record_history",
+    "deterministic",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +124,10 @@ class TrainerOptions:
             raise ConfigError(
                 "trainer.monitor_mode", f"{self.monitor_mode!r} is unknown", "use 'min' or 'max'"
             )
+
+    def deciding(self) -> dict[str, Any]:
+        """Those that decide what a run becomes, as plain data: not how long and where it is trained, nor what is told of it."""
+        return {key: value for key, value in asdict(self).items() if key not in _HARMLESS}
 
     @property
     def epoch_limit(self) -> int | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, seeded
+from coteach.data.keyed import first_batch, seeded
 from coteach.errors import ConfigError
 from coteach.training.rehearsal import as_written
 from coteach.training.run import TrainingRun
@@ -31,10 +32,8 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
     loader, total = run.loader, len(run.datasets["train"])
     if loader.batch_size != 1 and (loader.drop_last or total % loader.batch_size != 1):
         return
-    dataset = run.datasets["train"]
     with seeded(run.seed):
-        sample = KeyedDataset(dataset, seed=run.seed)[ItemKey(0, 0)]
-        inputs = getattr(dataset, "collate", collate_batch)([sample]).inputs
+        inputs = first_batch(run.datasets["train"], seed=run.seed).inputs
         if not isinstance(inputs, Tensor):
             return
         try:
@@ -51,22 +50,23 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
             raise ConfigError("data_loader.batch_size", cause, remedy) from error
 
 
-def schedule_remark(run: TrainingRun, network: nn.Module) -> str:
-    """What is to be said of the schedules of learning rate and method: shorter than the run, or longer; empty if nothing is.
+def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str]:
+    """What is to be said of the schedules of learning rate and method: shorter than the run, or longer.
 
     Args:
         run: what is to be trained.
-        network: one like those of the run.
+        schedule: one like the run's, made for this, or None if it has none.
 
     Raises:
         ConfigError: the learning rate's ends before the run does.
     """
     epochs, rates = run.options.epoch_limit, run.scheduler
-    if epochs is not None and rates is not None and rates.interval == "epoch":
-        schedule = rates.make(run.make_optimizer(network.parameters()))
-        if hasattr(schedule, "step") and (remark := remark_on_rates(schedule, epochs)):
-            return remark
-    return _method_remark(run, epochs)
+    remarks = [_method_remark(run, epochs)]
+    by_epochs = epochs is not None and run.options.max_steps is None  # else it may end before them
+    if schedule is not None and rates is not None and rates.interval == "epoch" and by_epochs:
+        assert epochs is not None
+        remarks.append(remark_on_rates(schedule, epochs))
+    return [remark for remark in remarks if remark]
 
 
 def _method_remark(run: TrainingRun, epochs: int | None) -> str:

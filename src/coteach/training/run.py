@@ -151,7 +151,8 @@ def train(run: TrainingRun) -> Path:
         on_cpu = (
             trainer.strategy.root_device.type == "cpu"
         )  # elsewhere the networks' numbers are not in this memory
-        with heeding_interrupts(run.output_dir, run.after_sigterm), freed_memory_kept(wanted=on_cpu):
+        called = str(run.output_dir) if run.folder_stays else "coteach.fit"
+        with heeding_interrupts(called, run.after_sigterm), freed_memory_kept(wanted=on_cpu):
             trainer.fit(module, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     if trainer.is_global_zero:
         write_state(run.output_dir, facts | {"finished": True, "seconds": module.seconds})

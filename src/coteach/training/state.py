@@ -20,6 +20,7 @@ _NAMED = 3  # differences, at most, in a message
 _CONTENT = ".content"  # of a data set
 _DIGEST = re.compile("[0-9a-f]{16}")
 _NOTHING = object()
+_LONG = 60  # characters of a value in a message
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -73,18 +74,29 @@ def refuse_another(folder: Path, state: Mapping[str, Any], identity: Mapping[str
     remedy = "choose another output_dir or delete it"
     if "identity" not in state:
         raise TrainingError(str(folder), "holds checkpoints, but nothing that says of which run", remedy)
-    found = list(_differences(state["identity"], json.loads(json.dumps(identity, default=str))))
+    found = list(differences(state["identity"], json.loads(json.dumps(identity, default=str))))
     if found:
         rest = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         cause = f"holds a run of another configuration: {', '.join(found[:_NAMED])}{rest}"
         raise TrainingError(str(folder), cause, remedy)
 
 
-def _differences(kept: Any, asked: Any, place: str = "") -> Iterator[str]:
+def differences(kept: Any, asked: Any, place: str = "") -> Iterator[str]:
+    """Where plain data differ, in words, with both values.
+
+    Args:
+        kept: what was.
+        asked: what is.
+        place: of both, such as ``optimizer.lr``.
+
+    Example:
+        >>> list(differences({"lr": 0.1, "betas": [0.9, 0.99]}, {"lr": 0.2, "betas": [0.9, 0.99]}))
+        ['lr was 0.1, is 0.2']
+    """
     if isinstance(kept, Mapping) and isinstance(asked, Mapping):
         for key in dict.fromkeys([*kept, *asked]):
             inner = f"{place}.{key}" if place else str(key)
-            yield from _differences(kept.get(key, _NOTHING), asked.get(key, _NOTHING), inner)
+            yield from differences(kept.get(key, _NOTHING), asked.get(key, _NOTHING), inner)
     elif kept == asked:
         return
     elif all(
@@ -92,11 +104,17 @@ def _differences(kept: Any, asked: Any, place: str = "") -> Iterator[str]:
     ):  # tell nobody anything
         yield f"the images or labels of {place.removesuffix(_CONTENT)} are not those the run began with"
     else:
-        yield f"{place} was {_shown(kept)}, is {_shown(asked)}"
+        was, now = (None if one is _NOTHING else json.dumps(one) for one in (kept, asked))
+        yield f"{place} was {_shown(was, now)}, is {_shown(now, was)}"
 
 
-def _shown(value: Any) -> str:
-    if value is _NOTHING:
+def _shown(text: str | None, other: str | None) -> str:
+    """At most some sixty characters, those among them by which it differs from the other one."""
+    if text is None:
         return "not set"
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) <= _LONG:
+        return text
+    alike = next((i for i, pair in enumerate(zip(text, other or "", strict=False)) if len(set(pair)) > 1), 0)
+    start = max(alike - _LONG // 2, 0)
+    end = start + _LONG
+    return f"{'...' if start else ''}{text[start:end]}{'...' if end < len(text) else ''}"

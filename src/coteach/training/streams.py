@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -39,6 +39,10 @@ class LoaderOptions:
                 f"batch_size {self.batch_size}, num_workers {self.num_workers}",
                 "batch_size must be at least 1, num_workers at least 0",
             )
+
+    def deciding(self) -> dict[str, Any]:
+        """Those that decide what a run becomes, as plain data: not how fast samples are loaded."""
+        return {key: value for key, value in asdict(self).items() if key not in ("num_workers", "pin_memory")}
 
 
 def make_loader(
