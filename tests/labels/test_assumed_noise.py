@@ -109,6 +109,14 @@ def test_of_very_few_items_a_class_little_is_asked_first():
     assert assumed_for(probs, labels) == (0, 0, 1)
 
 
+@pytest.mark.parametrize(("count", "classes"), [(280, 40), (1000, 100)])
+def test_what_is_not_asked_costs_nothing(count, classes):
+    """Of few items a class the largest numbers cost no more than chance allows, whatever labels say, and the smaller ones little."""
+    probs, labels, _ = taken_for_the_next(symmetric(0.3, classes), count=count, classes=classes, sure=6.0)
+    assert allowed_shares(probs, labels) == [True, True, True]
+    assert assumed_for(probs, labels) == (count / classes, 0.03, 0)
+
+
 def test_nothing_is_computed_of_what_cannot_speak(monkeypatch):
     """Two items of each of 400 classes."""
     monkeypatch.setattr(assumed_noise, "label_quality", None)

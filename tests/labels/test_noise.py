@@ -104,6 +104,8 @@ def test_rows_may_be_rounded():
     noisy, matrix = transition_noise(np.zeros(1_000_000, np.int64), rounded, seed=0, exact=True)
     np.testing.assert_allclose(np.bincount(noisy) / 1e6, matrix[0], atol=1e-6)
     np.testing.assert_allclose(matrix.sum(1), 1, rtol=1e-15)
+    _, thirds = transition_noise(np.zeros(3, np.int64), np.full((3, 3), 0.33), seed=0)
+    np.testing.assert_allclose(thirds, 1 / 3, rtol=1e-15)
 
 
 def test_any_matrix_rows_are_checked():
@@ -169,3 +171,11 @@ def test_bad_input_is_refused():
         instance_dependent_noise(np.array([0, 1]), np.array([[1.0], [np.nan]]), 2, 0.5, seed=0)
     with pytest.raises(InputError, match="one row an item"):
         instance_dependent_noise(np.array([0, 1]), np.ones((3, 2)), 2, 0.5, seed=0)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_label_or_no_row_of_features():
+    with pytest.raises(InputError, match="labels: are float64; give integers"):
+        symmetric_noise(np.array([0.7, 1.2, np.nan]), 3, 0.0, seed=0)
+    with pytest.raises(InputError, match=r"features: shape \(2, 1, 4, 4\) for 2 labels; .*flattened"):
+        instance_dependent_noise(np.array([0, 1]), np.ones((2, 1, 4, 4)), 2, 0.5, seed=0)

@@ -167,6 +167,8 @@ def test_tensors_of_16_bits_are_taken():
             [0, 0, 1, 1],
             "source: item 3 sums to 7, others to 1; give probabilities; of scores, their softmax",
         ),
+        (np.log(np.full((2, 2), 0.5)), [0, 1], "source: item 0 holds -0.693; give probabilities"),
+        ([[3, 1], [2, -1]], [0, 1], "source: item 1 holds -1; give probabilities"),
     ],
 )
 def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):
@@ -180,8 +182,8 @@ def test_votes_and_rounded_probabilities_are_scaled():
     labels = probs.argmax(1)
     votes = np.round(probs * rng.integers(3, 30, 200)[:, None]).astype(int)
     votes[np.arange(200), labels] += 1
-    for given in (np.round(probs, 2), votes):
-        scaled = given / given.sum(1, keepdims=True)
+    for given in (np.round(probs, 2), votes, votes.astype(np.float16)):
+        scaled = given / given.sum(1, keepdims=True, dtype=float)
         np.testing.assert_allclose(audit(given, labels).p_wrong, audit(scaled, labels).p_wrong, atol=1e-9)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from coteach import audit
-from coteach.errors import CoteachWarning
+from coteach.errors import CoteachWarning, InputError
+from coteach.report.audit import audit_history
 
 
 def test_networks_that_follow_few_labels_make_the_audit_doubtful():
@@ -26,9 +27,52 @@ def test_networks_that_follow_few_labels_make_the_audit_doubtful():
 
 
 def test_items_without_a_label_or_probabilities_are_not_counted():
-    probs = np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, np.nan], [0.7, 0.3]])
-    with pytest.warns(CoteachWarning, match="agree with 50%"):
-        assert audit(probs, np.array([0, 0, 1, -1])).followed == 0.5
+    """A row of zeros would favour class 0."""
+    for nothing in (np.nan, 0.0):
+        probs = np.array([[0.9, 0.1], [0.8, 0.2], [nothing, nothing], [0.7, 0.3]])
+        with pytest.warns(CoteachWarning, match="agree with 50%"):
+            found = audit(probs, np.array([0, 1, 0, -1]))
+        assert found.followed == 0.5
+        assert found.ranked().tolist() == [1, 0]
+        with pytest.raises(InputError, match="hold only class 0, of the items that can be judged; give"):
+            audit(probs, np.array([0, 0, 1, -1]))
+
+
+def recorded(probs, labels):
+    """The history of one network and one epoch."""
+    loss = -np.log(probs[np.arange(len(labels)), labels])
+    once, nothing = np.ones((1, len(labels)), np.float32), np.zeros((1, len(labels)), np.int32)
+    return {
+        "label": labels,
+        "weight": once,
+        "probs": probs[None],
+        "loss": loss[None],
+        "margin": -loss[None],
+        "forgotten": nothing,
+        "agreed": nothing[0],
+        "compared": nothing[0],
+    }
+
+
+def test_what_folds_say_is_scaled_and_may_be_missing():
+    rng = np.random.default_rng(0)
+    truth = np.arange(120) % 3
+    probs = rng.dirichlet(np.ones(3), 120) * 0.5 + 0.5 * np.eye(3)[truth]
+    labels = np.where(rng.random(120) < 0.2, (truth + 1) % 3, truth)
+    votes = rng.multinomial(20, [1 / 3] * 3, 120) + 20 * np.eye(3, dtype=int)[truth]
+    shares = votes / 40.0
+    expected = audit_history(recorded(probs, labels), shares).p_wrong
+    for outside in (100 * shares, votes.astype(float), votes * rng.integers(1, 5, (120, 1)).astype(float)):
+        found = audit_history(recorded(probs, labels), outside).p_wrong
+        np.testing.assert_allclose(found, expected, atol=1e-9)
+    without = [shares.copy(), shares.copy()]
+    without[0][:5], without[1][:5] = np.nan, 0.0
+    nan, zero = (audit_history(recorded(probs, labels), outside).p_wrong for outside in without)
+    np.testing.assert_array_equal(nan, zero)
+    assert np.isfinite(nan).all()
+    own = shares.copy()
+    own[:5] = probs[:5]  # the same is said twice; of the loss, too
+    np.testing.assert_allclose(nan, audit_history(recorded(probs, labels), own).p_wrong, atol=0.02)
 
 
 def test_the_documentation_runs():

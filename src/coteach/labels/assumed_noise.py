@@ -119,4 +119,6 @@ def _unopposed(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -
         if cost > by_chance[share] + _COST * free.noise_rate:
             break
         found = share
+    else:
+        found = _SHARES[-1]  # those that were not asked of cost no more than chance allows
     return found, free.noise_rate

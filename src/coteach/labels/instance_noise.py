@@ -48,8 +48,9 @@ def instance_dependent_noise(
         InputError: a label is K or more, there is not one row of features an item, or one holds NaN or infinity.
     """
     check_noise(num_classes, rate)
-    if len(features) != len(labels):
-        raise InputError("features", f"{len(features)} rows for {len(labels)} labels", "give one row an item")
+    if features.ndim != 2 or len(features) != len(labels):
+        cause = f"shape {features.shape} for {len(labels)} labels"
+        raise InputError("features", cause, "give one row an item; images are flattened")
     broken = np.flatnonzero(~np.isfinite(features).all(1))
     if broken.size:
         cause = f"row {broken[0]} holds NaN or infinity"

@@ -39,6 +39,9 @@ __all__ = [
 CIFAR10_CONFUSIONS: Mapping[int, int] = MappingProxyType({9: 1, 2: 0, 4: 7, 3: 5, 5: 3})
 
 
+_ROUNDING = 1e-2  # how far rows may be from summing to 1: they are scaled
+
+
 def symmetric_noise(
     labels: Int[np.ndarray, "*items"], num_classes: int, rate: float, *, seed: int, exact: bool = False
 ) -> NoisyLabels:
@@ -129,7 +132,7 @@ def transition_noise(
 
     Args:
         labels: see :func:`symmetric_noise`.
-        transition: ``(K, K)``, p(label | true class); rows sum to 1.
+        transition: ``(K, K)``, p(label | true class); rows sum to 1, but for rounding.
         seed: see there.
         exact: each class is given out in the shares of its row, to within one item.
 
@@ -141,7 +144,7 @@ def transition_noise(
     if matrix.ndim != 2 or len(matrix) != matrix.shape[1]:
         cause = f"shape {matrix.shape} is not square"
         raise OptionError("transition", cause, "give one row and one column a class")
-    if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1):
+    if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1, atol=_ROUNDING):
         raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
     matrix /= matrix.sum(1, keepdims=True)  # rows of rounded numbers
     noisy = flat_labels(labels, len(matrix))

@@ -33,8 +33,10 @@ def flat_labels(labels: Int[np.ndarray, "*items"], num_classes: int) -> FlatLabe
     """Labels of any shape in one row.
 
     Raises:
-        InputError: a label is K or more.
+        InputError: a label is K or more, or they are no integers.
     """
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError("labels", f"are {labels.dtype}", "give integers, negative for no label")
     clean = labels.ravel().astype(np.int64)
     if clean.size and clean.max() >= num_classes:
         cause = f"class {clean.max()} for {num_classes} classes"

@@ -193,7 +193,7 @@ def known_items(probs: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " m"]) 
         raise InputError("labels", cause, "give classes 0 to C-1")
     if (probs < 0).any():
         raise InputError("probs", "hold a negative number", "give probabilities, not scores")
-    total = probs.sum(1)
+    total = probs.sum(1, dtype=np.float64)  # votes of many overflow half precision
     known: Bool[np.ndarray, " m"] = (labels >= 0) & np.isfinite(total) & (total > 0)
     if not known.any():
         raise InputError("labels", "no item has a label and probabilities", "check what was recorded")

@@ -71,10 +71,9 @@ class CNN(nn.Module):
         Raises:
             InputError: they are smaller.
         """
-        if min(x.shape[2:]) < _SMALLEST:
-            cause = (
-                f"{x.shape[2]} x {x.shape[3]} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
-            )
+        height, width = x.shape[-2:]
+        if min(height, width) < _SMALLEST:
+            cause = f"{height} x {width} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
             raise InputError("images", cause, "enlarge them, or take another network")
         for number in range(1, len(_LAYERS) + 1):
             x = self.get_submodule(f"bn{number}")(self.get_submodule(f"c{number}")(x))

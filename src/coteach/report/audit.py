@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from coteach.errors import CoteachWarning, InputError, TrainingError
+from coteach.labels.quality import known_items
 from coteach.labels.readings import judge_labels, probs_by_loss
 from coteach.report.audit_input import as_labels, as_probs
 from coteach.report.label_audit import LabelAudit
@@ -31,14 +32,14 @@ def audit(
         labels: ``(N,)`` given classes, -1 for none, beside probabilities, in any such form; a run knows its own.
         out_of_fold: beside a run: ``(N, C)`` class probabilities by networks that have not seen the item, such as those
             of :func:`coteach.out_of_fold`; each reading of the history is averaged with them (docs/audit.md says
-            what that gains).
+            what that gains), but for rows of zeros or NaN, which say nothing.
 
     Warns:
         CoteachWarning: the networks agree with few of the labels (``caution``).
 
     Raises:
-        InputError: labels are missing, or are given beside a run; they or the probabilities are of another shape or
-            type; ``out_of_fold`` does not fit the run.
+        InputError: labels are missing, are given beside a run, or those that can be judged are of one class only; they or
+            the probabilities are of another shape or type, or are scores; ``out_of_fold`` does not fit the run.
         TrainingError: the run has recorded no history.
 
     Example:
@@ -80,21 +81,15 @@ def _audit_probs(source: Any, labels: Any, out_of_fold: Any) -> LabelAudit:
         raise InputError("labels", "are missing", "give one class an item beside the probabilities")
     if out_of_fold is not None:
         raise InputError("out_of_fold", "is given beside probabilities", "give it alone, or beside a run")
-    given = as_labels(labels)
-    classes = np.unique(given[given >= 0])
-    if len(classes) == 1 and probs.shape[1] > 1:
-        cause = f"hold only class {classes[0]}"
-        raise InputError(
-            "labels", cause, "give labels of two classes at least: one says nothing of wrong ones"
-        )
-    return audit_probs(probs, given)
+    return audit_probs(probs, as_labels(labels))
 
 
 def audit_probs(probs: Float[np.ndarray, "n c"], given: Int64[np.ndarray, " n"]) -> LabelAudit:
     """The audit of labels of which nothing was recorded; for the rest, see :func:`audit`."""
     nothing = np.full(len(given), np.nan)
+    known = _judged(probs, given)
     quality = judge_labels([probs], given)
-    return LabelAudit(given, quality, nothing, nothing, nothing, nothing, _followed(probs, given))
+    return LabelAudit(given, quality, nothing, nothing, nothing, nothing, _followed(probs, given, known))
 
 
 def audit_history(
@@ -112,7 +107,11 @@ def audit_history(
             raise InputError(
                 "out_of_fold", cause, "give probabilities of the images that the run was trained on"
             )
-        readings = [(reading + out_of_fold) / 2 for reading in readings]
+        # rows that say nothing leave the history alone
+        total = np.nan_to_num(out_of_fold.sum(1, keepdims=True, dtype=np.float64))
+        share = out_of_fold / np.where(total > 0, total, 1)
+        readings = [np.where(total > 0, (reading + share) / 2, reading) for reading in readings]
+    known = _judged(readings[0], given)
     return LabelAudit(
         given=given,
         quality=judge_labels(readings, given),
@@ -120,14 +119,32 @@ def audit_history(
         margin=labelled * _mean(history["margin"], weight),
         forgetting=labelled * _share(history["forgotten"].sum(0), (weight > 0).sum(0)),
         agreement=labelled * _share(history["agreed"], history["compared"]),
-        followed=_followed(probs, given),
+        followed=_followed(probs, given, known),
     )
 
 
-def _followed(probs: Float[np.ndarray, "n c"], given: Int[np.ndarray, " n"]) -> float:
-    """The share of labels that the probabilities favour, of items that have both; 0 if none has."""
-    known = (given >= 0) & ~np.isnan(probs).any(1)
-    return float((probs[known].argmax(1) == given[known]).mean()) if known.any() else 0.0
+def _judged(probs: Float[np.ndarray, "n c"], given: Int[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which labels there is something to say of.
+
+    Raises:
+        InputError: they are of one class only, or do not fit the probabilities.
+    """
+    known = known_items(probs, given)
+    classes = np.unique(given[known])
+    if len(classes) == 1:
+        cause = f"hold only class {classes[0]}" + (
+            "" if known[given >= 0].all() else ", of the items that can be judged"
+        )
+        remedy = "give labels of two classes at least: one says nothing of wrong ones"
+        raise InputError("labels", cause, remedy)
+    return known
+
+
+def _followed(
+    probs: Float[np.ndarray, "n c"], given: Int[np.ndarray, " n"], known: Bool[np.ndarray, " n"]
+) -> float:
+    """The share of the labels that the probabilities favour."""
+    return float((probs[known].argmax(1) == given[known]).mean())
 
 
 def _mean(

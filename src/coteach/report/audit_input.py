@@ -20,27 +20,33 @@ def as_probs(given: Any, option: str) -> Float[np.ndarray, "n c"]:
         option: how the error names it.
 
     Raises:
-        InputError: it is not one row of numbers an item, or rows of floats have sums so different that they are scores (votes, which
-            are integers, may be of more people here than there); rows of zeros or NaN are not known.
+        InputError: it is not one row of numbers an item, or they are scores: negative, or of sums that differ much (votes, which are
+            whole numbers, may be of more people here than there); rows of zeros or NaN are not known.
     """
     found = _array(given)
     if found is None or found.ndim != 2 or found.dtype.kind not in "biuf":
         raise InputError(option, _cause(given, found), "give class probabilities (N, C), one row an item")
     if found.dtype.kind != "f":
-        return found.astype(np.float64)
+        found = found.astype(np.float64)
     _refuse_scores(found, option)
     return found
 
 
 def _refuse_scores(probs: Float[np.ndarray, "n c"], option: str) -> None:
     """Rows are scaled to sum 1; if that takes very different numbers, they are no probabilities."""
+    remedy = "give probabilities; of scores, their softmax"
+    if (negative := np.argwhere(probs < 0)).size:
+        item, column = negative[0]
+        raise InputError(option, f"item {item} holds {probs[item, column]:.3g}", remedy)
+    if np.array_equal(probs, np.floor(probs), equal_nan=True):
+        return  # votes
     total = probs.sum(1, dtype=np.float64)
     known = (total != 0) & ~np.isnan(total)
     usual = np.median(total[known]) if known.any() else 1.0
     wrong = np.flatnonzero(known & ~((total >= usual / _TIMES) & (total <= usual * _TIMES) & (total > 0)))
     if wrong.size:
         cause = f"item {wrong[0]} sums to {total[wrong[0]]:.3g}, others to {usual:.3g}"
-        raise InputError(option, cause, "give probabilities; of scores, their softmax")
+        raise InputError(option, cause, remedy)
 
 
 def as_labels(given: Any) -> Int64[np.ndarray, " n"]:
