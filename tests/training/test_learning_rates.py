@@ -11,6 +11,7 @@ import torch
 from eight_images import IMAGES, LABELS, linear
 from torch import nn
 from torch.optim.lr_scheduler import (
+    ChainedScheduler,
     CosineAnnealingLR,
     LambdaLR,
     MultiStepLR,
@@ -126,11 +127,18 @@ def test_a_longer_run_goes_on_at_the_rates_of_the_longer_schedule(made, number, 
     assert Noting.noted == expected[3:]
 
 
-def test_options_that_rates_do_not_follow_from_make_another_run(tmp_path):
-    trained(partial(ReduceLROnPlateau, patience=1), tmp_path, 1)
-    assert len(trained(partial(ReduceLROnPlateau, patience=1), tmp_path, 2).history["train/loss_epoch"]) == 2
-    with pytest.raises(TrainingError, match="ReduceLROnPlateau has other options than when the run began"):
-        trained(partial(ReduceLROnPlateau, patience=3), tmp_path, 3)
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (lambda number: partial(ReduceLROnPlateau, patience=number), "ReduceLROnPlateau"),
+        (lambda number: lambda o: ChainedScheduler([StepLR(o, 1), StepLR(o, number)]), "ChainedScheduler"),
+    ],
+)
+def test_options_that_rates_do_not_follow_from_make_another_run(made, name, tmp_path):
+    trained(made(1), tmp_path, 1)
+    assert len(trained(made(1), tmp_path, 2).history["train/loss_epoch"]) == 2
+    with pytest.raises(TrainingError, match=f"{name} has other options than when the run began; choose"):
+        trained(made(3), tmp_path, 3)
 
 
 @pytest.mark.parametrize(

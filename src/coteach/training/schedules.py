@@ -73,8 +73,10 @@ class RateSchedules:
 
 def _go_on_by(schedule: LRScheduler, fresh: LRScheduler) -> None:
     """Put a schedule, and the rates of its optimizer, where a fresh one is after as many steps."""
-    steps = schedule.last_epoch
-    if isinstance(schedule, ReduceLROnPlateau):
+    steps = getattr(schedule, "last_epoch", None)
+    if (
+        isinstance(schedule, ReduceLROnPlateau) or steps is None
+    ):  # several in a chain do not say where they are
         cause = f"{type(schedule).__name__} has other options than when the run began"
         raise TrainingError("scheduler", cause, "choose another output_dir")
     with warnings.catch_warnings():
