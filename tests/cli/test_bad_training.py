@@ -82,6 +82,24 @@ def refused(capfd):
     return check
 
 
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ({"name": "jocor", "balance": "set"}, "balance: 'set' is for images with one label each"),
+        ({"name": "co_teaching", "balance": "set"}, "balance: 'set' is for images with one label each"),
+        ({"name": "elr"}, "method elr: needs one label an image, but labels are maps of 32 x 32"),
+        (
+            {"name": "divide_mix"},
+            "method divide_mix: needs one label an image, but labels are maps of 32 x 32",
+        ),
+        ({"name": "peer_ensemble"}, "method peer_ensemble: needs one label an image, but labels are maps"),
+    ],
+)
+def test_what_is_not_for_maps_is_refused_before_training(configure, refused, tmp_path, method, words):
+    assert words in refused("train", configure(method=method))
+    assert not (tmp_path / "runs").exists()
+
+
 def nothing_left(tmp_path):
     return not (tmp_path / "runs").exists()
 

@@ -14,9 +14,10 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from coteach import ArrayDataset, ImageFolderDataset, Supervised, fit
+from coteach import ArrayDataset, CoTeaching, ImageFolderDataset, Supervised, fit
 from coteach.data.keyed import collate_batch
 from coteach.errors import InputError, OptionError, TrainingError
+from coteach.methods.co_teaching import CoTeachingConfig
 
 
 def in_folders(root, *names):
@@ -181,3 +182,11 @@ def test_a_folder_that_is_deleted_is_not_spoken_of(tmp_path, named):
     with pytest.raises(TrainingError, match=r"its items are train \[") as stopped:
         fit(linear, (IMAGES, LABELS), output_dir=tmp_path / "run" if named else None, **given)
     assert ("bad_batch.json" in str(stopped.value)) == named
+
+
+@pytest.mark.parametrize("option", [{"balance": "sample"}, {"retain_by": "image"}])
+def test_shares_of_single_images_are_refused_before_training(tmp_path, option):
+    method = CoTeaching(CoTeachingConfig(**option))
+    with pytest.raises(OptionError, match="takes a share of each map, and the items are images"):
+        fit(linear, (IMAGES, LABELS), method=method, output_dir=tmp_path / "run", **SHORT)
+    assert not (tmp_path / "run").exists()

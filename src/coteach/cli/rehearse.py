@@ -78,6 +78,7 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
             if not isinstance(batch.inputs, Tensor):
                 continue
             labelled = as_soft_target(batch.target, run.num_classes).valid.shape[1:]
+            method.check_extent(labelled)
             found = find_misfit(network, batch.inputs, run.num_classes, labelled)
             if found is not None:
                 where = "" if source == "train" else f" (in {source}_dataset)"

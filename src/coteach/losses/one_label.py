@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
 
 from coteach.errors import InputError
 
 
-def check_one_label(method: str, probs: Tensor) -> None:
+def check_one_label(method: str, extent: Sequence[int]) -> None:
     """Refuse labels of maps, for methods that remember something of every item or mix inputs.
 
     Args:
         method: name of the method, for the message.
-        probs: ``(B, C, *S)`` label distributions.
+        extent: ``*S``, sides of the labels of one item.
 
     Raises:
         InputError: the items have axes of their own.
     """
-    if probs.ndim != 2:
-        size = " x ".join(map(str, probs.shape[2:]))
+    if len(extent):
+        size = " x ".join(map(str, extent))
         raise InputError(
             f"method {method}",
             f"needs one label an image, but labels are maps of {size}",

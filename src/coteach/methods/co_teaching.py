@@ -14,7 +14,7 @@ neighbours are pulled together (eq. 10). CoT-Curr is ``lambda_reg = 0``, CoT-Ful
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -25,7 +25,7 @@ from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
 from coteach.selection.forgetting import check_forgetting
 from coteach.selection.schedules import check_not_negative, check_share
-from coteach.selection.soft_label_choice import Balance, RetainBy
+from coteach.selection.soft_label_choice import Balance, RetainBy, check_shares
 from coteach.types import Batch, LossTerms
 
 
@@ -113,6 +113,14 @@ class CoTeaching(LabelMethod):
         self.running = self.loss.running  # parts of the method, and so of its checkpoints
         self.recent = self.loss.forget.recent
         self.noise = self.loss.forget.noise
+
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Shares of each map are not of images, those of the set not of maps.
+
+        Raises:
+            OptionError: they are asked for.
+        """
+        check_shares(self.config.retain_by, self.config.balance, extent)
 
     def setup(self, factory: NetworkFactory, info: TaskInfo) -> None:
         """Build both networks; ties are broken by the run's seed."""

@@ -148,7 +148,7 @@ class DivideMix(LabelMethod):
         with evaluating(networks):
             for batch in scan(Stream(name="scan", augment=False, shuffle=False)):
                 target = as_soft_target(batch.target, self.num_classes)
-                check_one_label(self.name, target.probs)
+                self.check_extent(target.probs.shape[2:])
                 scores = [network(batch.inputs) for network in networks]
                 for name, one in zip(self.trained, scores, strict=True):
                     self.record(name, batch, one, epoch)
@@ -179,6 +179,14 @@ class DivideMix(LabelMethod):
 
     # -- learning ---------------------------------------------------------------------------------------------
 
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Only images with one label each.
+
+        Raises:
+            InputError: they are maps.
+        """
+        check_one_label(self.name, extent)
+
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Cross-entropy in the warm-up, MixMatch afterwards."""
         if "train" in batches:
@@ -192,7 +200,7 @@ class DivideMix(LabelMethod):
 
     def _warm_up(self, batch: Batch, step: Step) -> LossTerms:
         target = as_soft_target(batch.target, self.num_classes)
-        check_one_label(self.name, target.probs)
+        self.check_extent(target.probs.shape[2:])
         networks: dict[str, dict[str, Tensor]] = {}
         for name in self.trained:
             logits = self.logits(name, batch, step)

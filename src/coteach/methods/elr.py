@@ -18,7 +18,7 @@ Shape legend: ``N`` images of the training set, ``B`` of a batch, ``C`` classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -92,12 +92,20 @@ class Elr(LabelMethod):
         """Every label, always."""
         return True
 
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Only images with one label each.
+
+        Raises:
+            InputError: they are maps.
+        """
+        check_one_label(self.name, extent)
+
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Cross-entropy and the regulariser."""
         config: ElrConfig = self.config
         batch = batches["train"]
         target = as_soft_target(batch.target, self.num_classes)
-        check_one_label(self.name, target.probs)
+        self.check_extent(target.probs.shape[2:])
         mixing: Mixing | None = None
         inputs, probs, counts = batch.inputs, target.probs, target.valid
         if config.mixup_alpha > 0:

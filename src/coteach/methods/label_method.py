@@ -65,6 +65,16 @@ class LabelMethod(Method):
         super().setup(factory, info)
         self.num_classes = info.num_classes
 
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Refuse items that the method, or an option of it, is not for; also before it is set up.
+
+        Args:
+            extent: sides of the labels of one item: none for an image with one label, ``(H, W)`` for a map.
+
+        Raises:
+            InputError, OptionError: it is refused.
+        """
+
     def logits(self, network: str, batch: Batch, step: Step) -> Tensor:
         """Scores ``(B, C, *S)`` of one network for the first view, drawn from the network's random stream."""
         step.start_stream(network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from coteach.losses.soft_cross_entropy import check_same_items, soft_cross_entro
 from coteach.losses.target import as_soft_target, hard_label
 from coteach.methods.base import NetworkFactory, Scan, Step, TaskInfo
 from coteach.methods.label_method import LabelMethod
-from coteach.selection.forgetting import ForgetRate
+from coteach.selection.forgetting import ForgetRate, check_balance
 from coteach.types import Batch, Figure, Selection, SoftTarget
 
 
@@ -52,6 +52,14 @@ class PairMethod(LabelMethod):
             config.forget_end, config.e_warm, info.num_classes, balance=config.balance, judges=self.judges
         )
         super().setup(factory, info)
+
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Shares of the set are of images.
+
+        Raises:
+            OptionError: they are asked for of maps.
+        """
+        check_balance(self.config.balance, extent)
 
     def prepare_epoch(self, epoch: int, scan: Scan) -> None:  # noqa: ARG002 -- the losses passed by already
         """Estimate the noise from the epoch before, if that is wanted."""

@@ -147,11 +147,19 @@ class PeerEnsemble(LabelMethod):
         """Two views: one is learned, the averages look at the other."""
         return (Stream(views=2),)
 
+    def check_extent(self, extent: Sequence[int]) -> None:
+        """Only images with one label each.
+
+        Raises:
+            InputError: they are maps.
+        """
+        check_one_label(self.name, extent)
+
     def losses(self, batches: Mapping[str, Batch], step: Step) -> LossTerms:
         """Cross-entropy of both networks with believed labels and with guesses."""
         batch = batches["train"]
         target = as_soft_target(batch.target, self.num_classes)
-        check_one_label(self.name, target.probs)
+        self.check_extent(target.probs.shape[2:])
         guess = self._look(batch, target, step.epoch)
         networks = {}
         for name in self.trained:

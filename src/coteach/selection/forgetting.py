@@ -157,9 +157,7 @@ class ForgetRate(nn.Module):
             OptionError: ``balance`` is ``set``, and the items are no images.
         """
         if self.balance == "set":
-            if losses.ndim > 1:
-                cause = "'set' is for images with one label each; these are maps"
-                raise OptionError("balance", cause, "use 'batch': it has pixels enough of each class")
+            check_balance(self.balance, losses.shape[1:])
             recent = self.recent[judge]
             assert isinstance(recent, RecentLosses)
             rates = self.by_class(epoch, losses.device)
@@ -175,6 +173,21 @@ class ForgetRate(nn.Module):
             step=step,
             sync=sync,
         )
+
+
+def check_balance(balance: str, extent: Sequence[int]) -> None:
+    """Refuse a balance that items are not for.
+
+    Args:
+        balance: see :class:`ForgetRate`.
+        extent: sides of the labels of one item.
+
+    Raises:
+        OptionError: it is ``set``, and the items are maps.
+    """
+    if balance == "set" and len(extent):
+        cause = "'set' is for images with one label each; these are maps"
+        raise OptionError("balance", cause, "use 'batch': it has pixels enough of each class")
 
 
 def check_forgetting(end: Any, e_warm: Any, balance: Any, *more: str) -> None:

@@ -8,6 +8,7 @@ Shape legend: ``B`` samples, ``C`` classes, ``*S`` item axes (none for images, `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -16,13 +17,31 @@ from torch import Tensor
 
 from coteach.errors import OptionError
 from coteach.selection.curriculum import CurriculumScheduler, retain_most_confident
-from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_forgetting
+from coteach.selection.forgetting import ForgetEnd, ForgetRate, check_balance, check_forgetting
 from coteach.selection.running import RunningConfidence
 from coteach.selection.small_loss import select_small_loss
 from coteach.types import Selection, SoftTarget
 
 RetainBy = Literal["batch", "image", "set"]
 Balance = Literal["batch", "sample", "set", "none"]
+
+
+def check_shares(retain_by: str, balance: str, extent: Sequence[int]) -> None:
+    """Refuse shares that cannot be taken of an item.
+
+    Args:
+        retain_by: see :class:`SoftLabelChoice`.
+        balance: see there.
+        extent: sides of the labels of one item; an image has one label: a share of it is all or nothing.
+
+    Raises:
+        OptionError: the items are images, and shares of each are asked for; or maps, and shares of the set.
+    """
+    for option, value, within in (("retain_by", retain_by, "image"), ("balance", balance, "sample")):
+        if not len(extent) and value == within:
+            cause = f"{within!r} takes a share of each map, and the items are images with one label"
+            raise OptionError(option, cause, "use 'batch' or 'set'")
+    check_balance(balance, extent)
 
 
 class SoftLabelChoice:
@@ -105,7 +124,7 @@ class SoftLabelChoice:
         Raises:
             OptionError: the items are images, and shares of each are asked for.
         """
-        self._check_extent(label)
+        check_shares(self.retain_by, self.balance, label.shape[1:])
         usable = self.forget.usable(logits, label, target.valid, ids, epoch=epoch, seed=self.seed, step=step)
         share = self.curriculum.retention_rate(epoch)
         if self.running is not None:
@@ -121,16 +140,6 @@ class SoftLabelChoice:
             step=step,
             sync=self.sync,
         )
-
-    def _check_extent(self, label: Int[Tensor, "b *s"]) -> None:
-        """An image has one label: a share of it is all or nothing."""
-        for option, value, within in (
-            ("retain_by", self.retain_by, "image"),
-            ("balance", self.balance, "sample"),
-        ):
-            if label.ndim == 1 and value == within:
-                cause = f"{within!r} takes a share of each map, and the items are images with one label"
-                raise OptionError(option, cause, "use 'batch' or 'set'")
 
     def choose(
         self,

@@ -15,6 +15,7 @@ from coteach.data.image_set import ImageSet
 from coteach.data.keyed import first_batch, seeded
 from coteach.data.other_labels import check_other_labels
 from coteach.errors import CoteachWarning, InputError, OptionError
+from coteach.methods.label_method import LabelMethod
 from coteach.training.fit_arguments import check_fresh
 from coteach.training.fit_identity import in_words, made_optimizer, made_schedule
 from coteach.training.precheck import refuse_lone_sample, schedule_remarks
@@ -31,6 +32,8 @@ def check_fit(run: TrainingRun) -> dict[str, str]:
     Raises:
         InputError, OptionError, ConfigError: images, labels, network, optimizer and schedule do not fit each other.
     """
+    if isinstance(run.method, LabelMethod):
+        run.method.check_extent(())
     _check_labels(run)
     _check_held(run)
     with torch.random.fork_rng(devices=[]):
