@@ -565,6 +565,24 @@ def test_names_that_end_like_decimals_are_names(folders, tmp_path):
         ImageTableDataset(tmp_path / "t.csv", folders[0], class_names=["v1", "v2"])
 
 
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("images", "labels", "thing"),
+    [
+        ([[[0, 1], [1, 0]], [[0, 1]]], [0, 1], "images"),
+        (np.zeros((2, 4, 4), np.float32), [[0.5, 0.5], [1.0]], "labels"),
+    ],
+)
+def test_lists_of_unequal_length(images, labels, thing):
+    with pytest.raises(InputError, match=f"{thing}: are of unequal length or shape; give an array"):
+        ArrayDataset(images, labels)
+
+
+def test_images_of_bfloat16_which_numpy_lacks():
+    images = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(1)).bfloat16()
+    assert torch.equal(ArrayDataset(images, [0, 1])[1]["image"], images[1:].float())
+
+
 @pytest.mark.parametrize("kind", ["junk", "npy", "objects"])
 def test_an_npz_file_that_is_none(tmp_path, kind):
     path = tmp_path / "a.npz"

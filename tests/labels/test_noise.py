@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,13 +170,46 @@ def test_bad_input_is_refused():
         transition_noise(np.array([0, 1]), np.full((2, 3), 1 / 3), seed=0)
     with pytest.raises(InputError, match="features: row 1 holds NaN"):
         instance_dependent_noise(np.array([0, 1]), np.array([[1.0], [np.nan]]), 2, 0.5, seed=0)
-    with pytest.raises(InputError, match="one row an item"):
+    with pytest.raises(InputError, match=r"features: shape \(3, 2\) .*one row of numbers an item"):
         instance_dependent_noise(np.array([0, 1]), np.ones((3, 2)), 2, 0.5, seed=0)
+
+
+@pytest.mark.parametrize(
+    "given_as", [list, tuple, torch.tensor, lambda one: torch.tensor(one, dtype=torch.int32)]
+)
+def test_labels_are_taken_as_data_sets_keep_them(given_as):
+    clean = [0, 1, 2, -1] * 8
+    rows = [[float(code), 1.0] for code in clean]
+    as_array = np.array(clean)
+    share = [[0.6, 0.4, 0], [0, 1, 0], [0.5, 0, 0.5]]
+    for made, expected in (
+        (symmetric_noise(given_as(clean), 3, 0.5, seed=1), symmetric_noise(as_array, 3, 0.5, seed=1)),
+        (
+            transition_noise(given_as(clean), share, seed=1),
+            transition_noise(as_array, np.array(share), seed=1),
+        ),
+        (
+            instance_dependent_noise(given_as(clean), torch.tensor(rows), 3, 0.5, seed=1),
+            instance_dependent_noise(as_array, np.array(rows), 3, 0.5, seed=1),
+        ),
+    ):
+        assert made.labels.tolist() == expected.labels.tolist()
+        assert made.transition == pytest.approx(expected.transition)
+    assert not np.array_equal(expected.labels, as_array)
+
+
+def test_lists_of_unequal_length_are_refused():
+    with pytest.raises(InputError, match="labels: are lists of unequal length"):
+        symmetric_noise([[0, 1], [1]], 2, 0.1, seed=0)
+    with pytest.raises(InputError, match="features: rows of unequal length"):
+        instance_dependent_noise([0, 1], [[0.0, 1.0], [1.0]], 2, 0.1, seed=0)
+    with pytest.raises(OptionError, match="transition: rows are of unequal length"):
+        transition_noise([0, 1], [[1.0], [0.5, 0.5]], seed=0)
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_what_is_no_label_or_no_row_of_features():
     with pytest.raises(InputError, match="labels: are float64; give integers"):
         symmetric_noise(np.array([0.7, 1.2, np.nan]), 3, 0.0, seed=0)
-    with pytest.raises(InputError, match=r"features: shape \(2, 1, 4, 4\) for 2 labels; .*flattened"):
+    with pytest.raises(InputError, match=r"features: shape \(2, 1, 4, 4\) of .*flattened"):
         instance_dependent_noise(np.array([0, 1]), np.ones((2, 1, 4, 4)), 2, 0.5, seed=0)

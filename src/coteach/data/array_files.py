@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from coteach.errors import InputError
+from coteach.labels.given_array import given_array
 
 Source = np.ndarray | Tensor | Sequence[Any] | str | os.PathLike[str]
 _IDX_TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -33,12 +34,13 @@ def load_array(source: Source, key: str, thing: str) -> np.ndarray:
         thing: what it holds, for the error.
 
     Raises:
-        InputError: the file is missing or damaged, or lacks the array.
+        InputError: the file is missing or damaged, or lacks the array; lists are of unequal length.
     """
-    if isinstance(source, Tensor):
-        return source.detach().cpu().numpy()
     if not isinstance(source, str | os.PathLike):
-        return np.asarray(source)
+        given = given_array(source)
+        if given is None:
+            raise InputError(thing, "are of unequal length or shape", "give an array")
+        return given
     path = Path(source)
     try:
         if path.suffix == ".npz":

@@ -5,20 +5,23 @@ Xia et al. 2020, algorithm 2. Noise that depends on the class alone is in :mod:`
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float64, Int64, Num
 from scipy.special import softmax
 from scipy.stats import truncnorm
 
 from coteach.errors import InputError
+from coteach.labels.given_array import given_array
 from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
 
 _SPREAD = 0.1  # standard deviation of the items' own rates
 
 
 def instance_dependent_noise(
-    labels: Int[np.ndarray, " n"],
-    features: Float[np.ndarray, "m f"],
+    labels: Any,
+    features: Any,
     num_classes: int,
     rate: float,
     *,
@@ -32,8 +35,8 @@ def instance_dependent_noise(
     class has a projection of its own.
 
     Args:
-        labels: ``(N,)`` classes 0 to K-1; negative ones are no label and stay.
-        features: ``(N, F)``, best standardised; the flattened image, or an embedding.
+        labels: ``(N,)`` integer classes 0 to K-1: an array, a tensor, or a list; negative ones are no label and stay.
+        features: ``(N, F)`` numbers, given as the labels are, best standardised; the flattened image, or an embedding.
         num_classes: ``K``, at least 2.
         rate: mean of the items' rates before they are cut, in [0, 1]; 0 changes nothing.
         seed: of all that is random.
@@ -48,26 +51,20 @@ def instance_dependent_noise(
         InputError: a label is K or more, there is not one row of features an item, or one holds NaN or infinity.
     """
     check_noise(num_classes, rate)
-    if features.ndim != 2 or len(features) != len(labels):
-        cause = f"shape {features.shape} for {len(labels)} labels"
-        raise InputError("features", cause, "give one row an item; images are flattened")
-    broken = np.flatnonzero(~np.isfinite(features).all(1))
-    if broken.size:
-        cause = f"row {broken[0]} holds NaN or infinity"
-        raise InputError("features", cause, "replace it, or leave the item out")
-    rng = np.random.default_rng(seed)
     noisy = flat_labels(labels, num_classes)
+    rows = _rows(features, noisy.shape)
+    rng = np.random.default_rng(seed)
     low, high = -rate / _SPREAD, (1 - rate) / _SPREAD
-    own_rate = np.zeros(len(labels))
+    own_rate = np.zeros(len(rows))
     if rate > 0:
-        own_rate = truncnorm.rvs(low, high, loc=rate, scale=_SPREAD, size=len(labels), random_state=rng)
+        own_rate = truncnorm.rvs(low, high, loc=rate, scale=_SPREAD, size=len(rows), random_state=rng)
     transition = np.eye(num_classes)
     for code in range(num_classes):
-        projection = rng.standard_normal((features.shape[1], num_classes))
+        projection = rng.standard_normal((rows.shape[1], num_classes))
         items = np.flatnonzero(noisy.clean == code)
         if not len(items):
             continue
-        scores = features[items].astype(np.float64) @ projection
+        scores = rows[items].astype(np.float64) @ projection
         scores[:, code] = -np.inf
         other = softmax(scores, axis=1)
         q = own_rate[items]
@@ -75,6 +72,24 @@ def instance_dependent_noise(
         wrong = _systematic(q, rng) if exact else rng.random(len(q)) < q
         noisy.given[items[wrong]] = _draw(other[wrong], rng)
     return NoisyLabels(noisy.given, transition)
+
+
+def _rows(features: Any, labelled: tuple[int, ...]) -> Num[np.ndarray, "n f"]:
+    """Features as an array.
+
+    Raises:
+        InputError: there is not one row of finite numbers a label.
+    """
+    rows = given_array(features)
+    if rows is None or rows.ndim != 2 or labelled != (len(rows),) or rows.dtype.kind not in "iuf":
+        cause = "rows of unequal length" if rows is None else f"shape {rows.shape} of {rows.dtype}"
+        cause += f" for labels of shape {labelled}"
+        raise InputError("features", cause, "give one row of numbers an item; images are flattened")
+    broken = np.flatnonzero(~np.isfinite(rows).all(1))
+    if broken.size:
+        cause = f"row {broken[0]} holds NaN or infinity"
+        raise InputError("features", cause, "replace it, or leave the item out")
+    return rows
 
 
 def _systematic(rates: Float64[np.ndarray, " n"], rng: np.random.Generator) -> Int64[np.ndarray, " m"]:

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float64, Int64
 
 from coteach.errors import OptionError
+from coteach.labels.given_array import given_array
 from coteach.labels.instance_noise import instance_dependent_noise
 from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
 
@@ -43,12 +45,12 @@ _ROUNDING = 1e-2  # how far rows may be from summing to 1: they are scaled
 
 
 def symmetric_noise(
-    labels: Int[np.ndarray, "*items"], num_classes: int, rate: float, *, seed: int, exact: bool = False
+    labels: Any, num_classes: int, rate: float, *, seed: int, exact: bool = False
 ) -> NoisyLabels:
     """A label is wrong with probability ``rate``; every other class is equally likely.
 
     Args:
-        labels: classes 0 to K-1, any shape; negative ones are no label and stay.
+        labels: integer classes 0 to K-1, any shape: an array, a tensor, or a list; negative ones are no label and stay.
         num_classes: ``K``, at least 2.
         rate: in [0, 1].
         seed: of all that is random.
@@ -68,7 +70,7 @@ def symmetric_noise(
 
 
 def pair_flip_noise(
-    labels: Int[np.ndarray, "*items"], num_classes: int, rate: float, *, seed: int, exact: bool = False
+    labels: Any, num_classes: int, rate: float, *, seed: int, exact: bool = False
 ) -> NoisyLabels:
     """A label is wrong with probability ``rate``; class ``i`` is then called ``i + 1``, the last one 0.
 
@@ -89,7 +91,7 @@ def pair_flip_noise(
 
 
 def asymmetric_noise(
-    labels: Int[np.ndarray, "*items"],
+    labels: Any,
     num_classes: int,
     rate: float,
     confusions: Mapping[int, int] = CIFAR10_CONFUSIONS,
@@ -122,8 +124,8 @@ def asymmetric_noise(
 
 
 def transition_noise(
-    labels: Int[np.ndarray, "*items"],
-    transition: Float[np.ndarray, "rows columns"],
+    labels: Any,
+    transition: Any,
     *,
     seed: int,
     exact: bool = False,
@@ -132,7 +134,7 @@ def transition_noise(
 
     Args:
         labels: see :func:`symmetric_noise`.
-        transition: ``(K, K)``, p(label | true class); rows sum to 1, but for rounding.
+        transition: ``(K, K)``, an array or nested lists, p(label | true class); rows sum to 1, but for rounding.
         seed: see there.
         exact: each class is given out in the shares of its row, to within one item.
 
@@ -140,10 +142,11 @@ def transition_noise(
         OptionError: the matrix is no transition matrix.
         InputError: a label is K or more.
     """
-    matrix = transition.astype(np.float64)
-    if matrix.ndim != 2 or len(matrix) != matrix.shape[1]:
-        cause = f"shape {matrix.shape} is not square"
+    given = given_array(transition)
+    if given is None or given.ndim != 2 or len(given) != given.shape[1]:
+        cause = "rows are of unequal length" if given is None else f"shape {given.shape} is not square"
         raise OptionError("transition", cause, "give one row and one column a class")
+    matrix = given.astype(np.float64)
     if (matrix < 0).any() or not np.allclose(matrix.sum(1), 1, atol=_ROUNDING):
         raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
     matrix /= matrix.sum(1, keepdims=True)  # rows of rounded numbers
@@ -153,7 +156,7 @@ def transition_noise(
         items = np.flatnonzero(noisy.clean == code)
         drawn = _dealt(row, len(items), rng) if exact else rng.choice(len(row), len(items), p=row)
         noisy.given[items] = drawn
-    return NoisyLabels(noisy.given.reshape(labels.shape), matrix)
+    return NoisyLabels(noisy.given.reshape(noisy.shape), matrix)
 
 
 def _mixed(wrong: Float64[np.ndarray, "k k"], rate: float) -> Float64[np.ndarray, "k k"]:

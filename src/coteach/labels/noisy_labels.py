@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int, Int64
+from jaxtyping import Float64, Int64
 
 from coteach.errors import InputError, OptionError
+from coteach.labels.given_array import given_array
 
 
 class NoisyLabels(NamedTuple):
@@ -27,21 +28,30 @@ class FlatLabels(NamedTuple):
 
     clean: Int64[np.ndarray, " n"]
     given: Int64[np.ndarray, " n"]
+    shape: tuple[int, ...]
 
 
-def flat_labels(labels: Int[np.ndarray, "*items"], num_classes: int) -> FlatLabels:
+def flat_labels(labels: Any, num_classes: int) -> FlatLabels:
     """Labels of any shape in one row.
+
+    Args:
+        labels: integers: an array, a tensor, or a list, as data sets keep them.
+        num_classes: ``K``.
 
     Raises:
         InputError: a label is K or more, or they are no integers.
     """
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise InputError("labels", f"are {labels.dtype}", "give integers, negative for no label")
-    clean = labels.ravel().astype(np.int64)
+    remedy = "give integers, negative for no label"
+    found = given_array(labels)
+    if found is None:
+        raise InputError("labels", "are lists of unequal length", remedy)
+    if found.size and not np.issubdtype(found.dtype, np.integer):
+        raise InputError("labels", f"are {found.dtype}", remedy)
+    clean = found.ravel().astype(np.int64)
     if clean.size and clean.max() >= num_classes:
         cause = f"class {clean.max()} for {num_classes} classes"
         raise InputError("labels", cause, f"use 0 to {num_classes - 1}, negative for no label")
-    return FlatLabels(clean, clean.copy())
+    return FlatLabels(clean, clean.copy(), found.shape)
 
 
 def check_noise(num_classes: int, rate: float) -> None:

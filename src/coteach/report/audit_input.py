@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from coteach.errors import InputError
+from coteach.labels.given_array import given_array
 
 _TIMES = 2.0  # by which the sums of rows may differ: those of rounded probabilities do a little
 
@@ -23,7 +24,7 @@ def as_probs(given: Any, option: str) -> Float[np.ndarray, "n c"]:
         InputError: it is not one row of numbers an item, or they are scores: negative, or of sums that differ much (votes, which are
             whole numbers, may be of more people here than there); rows of zeros or NaN are not known.
     """
-    found = _array(given)
+    found = given_array(given)
     if found is None or found.ndim != 2 or found.dtype.kind not in "biuf":
         raise InputError(option, _cause(given, found), "give class probabilities (N, C), one row an item")
     if found.dtype.kind != "f":
@@ -58,21 +59,10 @@ def as_labels(given: Any) -> Int64[np.ndarray, " n"]:
     Raises:
         InputError: it is not one integer an item.
     """
-    found = _array(given)
+    found = given_array(given)
     if found is None or found.ndim != 1 or found.dtype.kind not in "iu":
         raise InputError("labels", _cause(given, found), "give integer classes (N,), -1 for none")
     return found.astype(np.int64)
-
-
-def _array(given: Any) -> np.ndarray | None:
-    """None for what is no array, such as rows of unequal length."""
-    if hasattr(given, "detach"):  # a tensor; torch is not imported for the sake of asking
-        given = given.detach().cpu()
-        given = given.double() if given.is_floating_point() else given  # NumPy lacks bfloat16
-    try:
-        return np.asarray(given)
-    except ValueError:
-        return None
 
 
 def _cause(given: Any, found: np.ndarray | None) -> str:
