@@ -319,6 +319,23 @@ def test_images_that_were_exchanged_are_told(tmp_path, monkeypatch, capsys):
     assert "names, sizes or times of the images are not those when run was trained" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "command", [["audit"], ["evaluate", "--dataset", "train_dataset", "--checkpoint", "last"]]
+)
+def test_data_that_were_moved_are_found_again(tmp_path, monkeypatch, capsys, command):
+    train_on_pictures(tmp_path / "real", monkeypatch, epochs=1)
+    run = (tmp_path / "real" / "run").rename(tmp_path / "run")
+    (tmp_path / "real").rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    config = run / "config.yaml"
+    before = f"{tmp_path / 'real' / 'train.csv'}"
+    assert outcome(*command, "run") == 1
+    said = f"Error: run/config.yaml: train_dataset.input_csv_path: {before} does not exist; if it was moved, write"
+    assert said in capsys.readouterr().err
+    config.write_text(config.read_text().replace(before, "moved/train.csv"))
+    assert outcome(*command, "run") == 0
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):
     for folder in (tmp_path / "nowhere", tmp_path):
         for more in ([], ["--folds", 2]):

@@ -37,13 +37,14 @@ def audit_images(
         folds: train as many times as the run was, each without one fold, for probabilities out of fold; None does not.
 
     Raises:
-        ConfigError: the folder is no run.
+        ConfigError: the folder is no run, or its images are not where they were.
         InputError: the training set is another one than that of the run, or the folder holds labels corrected by hand.
         OptionError: the folder cannot be written.
         TrainingError: the run has recorded nothing and there are no folds, or Ctrl-C was pressed while they were trained.
     """
+    from coteach.cli.evaluate import dataset_node
     from coteach.cli.legends import legend_of
-    from coteach.cli.runs import config_of
+    from coteach.cli.runs import CONFIG_FILE, config_of
     from coteach.cli.targets import TargetResolver
     from coteach.cli.writable import check_writable_folder
     from coteach.training.history_recording import find_history, read_history
@@ -53,7 +54,8 @@ def audit_images(
     history = read_history(run_dir) if folds is None else find_history(run_dir)
     check_writable_folder(folder, f"--output-dir {folder}")
     refuse_edited(folder)
-    dataset = resolver.build(config.train_dataset, "dataset", "train_dataset")
+    node = dataset_node(config, "train_dataset", str(run_dir / CONFIG_FILE))
+    dataset = resolver.build(node, "dataset", "train_dataset")
     names = list(config.class_names or getattr(dataset, "class_names", None) or legend_of(config).names)
     if history is not None:
         _check_same(dataset, history["label"], run_dir, names)

@@ -38,6 +38,15 @@ def _changed(node: Node, keys: Sequence[str], change: Callable[[Path], str]) -> 
     return changed
 
 
+def missing_of(node: Node) -> Iterator[tuple[str, Path]]:
+    """Arguments, each with the path in it, where nothing lies."""
+    for key in (*TABLES, *FILES, *IMAGES):
+        value = node.get(key)
+        for entry in value if isinstance(value, list) else [value]:
+            if isinstance(entry, str) and not Path(entry).exists():
+                yield key, Path(entry)
+
+
 def files_of(node: Node) -> Iterator[Path]:
     """The rasters that a node names by themselves, those of a folder too."""
     for key in FILES:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from coteach.cli import shared_options as shared
+from coteach.cli.data_paths import Node, missing_of
 from coteach.cli.output import Verbosity, say, verbosity
 from coteach.cli.progress import track
 from coteach.errors import ConfigError, OptionError
@@ -17,7 +18,6 @@ from coteach.schema import nearest
 
 if TYPE_CHECKING:
     from coteach.cli.config import RunConfig
-    from coteach.cli.data_paths import Node
     from coteach.cli.evaluate_images import ImageFigures
     from coteach.data.detection_set import DetectionDataset
     from coteach.data.image_set import ImageSet
@@ -209,10 +209,10 @@ def refuse_reference(reference: Path | None, reference_key: str | None) -> None:
 
 
 def dataset_node(config: RunConfig, key: str, origin: str) -> Node:
-    """The data set of a configuration that is called ``key``.
+    """The data set of a run's configuration that is called ``key``.
 
     Raises:
-        ConfigError: it has none of that name.
+        ConfigError: it has none of that name, or what it reads is not where it was.
     """
     nodes: dict[str, Node | None] = {
         "test_dataset": config.test_dataset,
@@ -223,4 +223,7 @@ def dataset_node(config: RunConfig, key: str, origin: str) -> Node:
     if node is None:
         had = [name for name, one in nodes.items() if one is not None]
         raise ConfigError(origin, f"no {key}", f"{nearest(key, had)} (--dataset)")
+    for argument, path in missing_of(node):
+        cause = f"{key}.{argument}: {path} does not exist"
+        raise ConfigError(origin, cause, "if it was moved, write there where it is now")
     return node
