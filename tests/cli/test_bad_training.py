@@ -144,6 +144,10 @@ BAD = {
         {"train_dataset": {"_target_": "torchvision.datasets.FakeData"}},
         "is not a dataset",
     ),
+    "closure": (
+        {"optimizer": {"_target_": "torch.optim.LBFGS"}},
+        "optimizer: LBFGS computes the loss several times a step; here a step is one batch; use SGD",
+    ),
     "target misspelt": ({"optimizer": {"_target_": "torch.optim.SGDD"}}, "did you mean 'SGD'?"),
     "no target": ({"optimizer": {"target": "torch.optim.SGD"}}, "rename optimizer.target"),
     "key": ({"optimiser": {}}, "did you mean optimizer?"),

@@ -152,3 +152,18 @@ def test_lazy_layers_have_no_shapes_yet(tmp_path):
 
     result = fit(network, (IMAGES, LABELS), output_dir=tmp_path, method=Supervised(), **SHORT)
     assert result.predict(IMAGES).shape == (8, 2)
+
+
+def test_a_run_of_lazy_layers_goes_on(tmp_path):
+    """Their weights have no shapes before the checkpoint gives them some."""
+
+    def lazy():
+        return nn.Sequential(nn.Flatten(), nn.LazyLinear(2))
+
+    for method in (Supervised, lambda: CoTeaching(CoTeachingConfig(e_warm=1, p_start=1, p_end=1))):
+        given = SHORT | {"optimizer": CONSTANT, "scheduler": None}
+        folder = tmp_path / method().name
+        whole = fit(lazy, (IMAGES, LABELS), **given | {"method": method(), "epochs": 3})
+        fit(lazy, (IMAGES, LABELS), **given | {"method": method(), "epochs": 1}, output_dir=folder)
+        gone_on = fit(lazy, (IMAGES, LABELS), **given | {"method": method(), "epochs": 3}, output_dir=folder)
+        np.testing.assert_array_equal(whole.predict(IMAGES), gone_on.predict(IMAGES))

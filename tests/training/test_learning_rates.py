@@ -1,7 +1,9 @@
 """Schedules of the learning rate: what does not fit the run is found before it, or told in it; longer runs follow longer ones."""
 
+import warnings
 from collections import Counter
 from functools import partial
+from itertools import cycle
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -14,9 +16,13 @@ from torch.optim.lr_scheduler import (
     ChainedScheduler,
     CosineAnnealingLR,
     LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiplicativeLR,
     MultiStepLR,
     OneCycleLR,
     ReduceLROnPlateau,
+    SequentialLR,
     StepLR,
 )
 
@@ -125,6 +131,132 @@ def test_a_longer_run_goes_on_at_the_rates_of_the_longer_schedule(made, number, 
     ):
         trained(made(6), tmp_path, 6, val=None)
     assert Noting.noted == expected[3:]
+
+
+class Falling:
+    """Factors from 1 to 0, as an object."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __call__(self, epoch):
+        return max(0.0, 1 - epoch / self.length)
+
+
+class Table(LRScheduler):
+    """Factors of an array that it keeps."""
+
+    def __init__(self, optimizer, length):
+        self.factors = np.linspace(1, 0.1, length)
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return [float((self.factors * base)[self.last_epoch]) for base in self.base_lrs]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda length: partial(LambdaLR, lr_lambda=lambda epoch: max(0.0, 1 - epoch / length)),
+        lambda length: partial(LambdaLR, lr_lambda=partial(Falling.__call__, Falling(length))),
+        lambda length: partial(LambdaLR, lr_lambda=Falling(length)),
+        lambda length: partial(MultiplicativeLR, lr_lambda=lambda epoch: 1 - 1 / (length + epoch)),
+        lambda length: (
+            lambda o: SequentialLR(
+                o, [LinearLR(o, 0.5, 1, 1), LambdaLR(o, lambda epoch: max(0.0, 1 - epoch / length))], [1]
+            )
+        ),
+    ],
+)
+def test_factors_of_functions_are_those_of_the_longer_run_at_once(made, tmp_path):
+    """No state tells them: the first epoch had the rate that the shorter run ended at."""
+    trained(made(6), tmp_path / "whole", 6, val=None)
+    expected = Noting.noted
+    trained(made(3), tmp_path, 3, val=None)
+    with pytest.warns(CoteachWarning, match=r"scheduler: .* was .*, is .*; the rates from epoch 4 on are"):
+        trained(made(6), tmp_path, 6, val=None)
+    assert [rate for rate, _ in Noting.noted] == pytest.approx([rate for rate, _ in expected[3:]])
+    # as the same run, it goes on without a word
+    trained(made(6), tmp_path, 7, val=None)
+    assert len(Noting.noted) == 1
+
+
+def test_an_array_of_a_schedule_is_one_again(tmp_path):
+    trained(partial(Table, length=7), tmp_path, 2, val=None)
+    trained(partial(Table, length=7), tmp_path, 4, val=None)
+    assert [rate for rate, _ in Noting.noted] == pytest.approx([0.007, 0.0055])
+
+
+class Counting(Noting):
+    """Keeps a number of its own beside the rate, as optimizers that find their rate do."""
+
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+        for group in self.param_groups:
+            group["steps"] = 0
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["steps"] += 1
+        Counting.last = self.param_groups[0]["steps"]
+        return super().step(closure)
+
+
+def test_what_an_optimizer_counts_is_not_set_back_with_its_rate(tmp_path):
+    trained(partial(CosineAnnealingLR, T_max=3), tmp_path, 3, partial(Counting, lr=0.01), val=None)
+    with pytest.warns(CoteachWarning, match="T_max was 3, is 6"):
+        trained(partial(CosineAnnealingLR, T_max=6), tmp_path, 6, partial(Counting, lr=0.01), val=None)
+    assert Counting.last == 6
+
+
+def test_a_change_of_the_second_schedule_alone_is_followed(tmp_path):
+    def schedules(*lengths):
+        found = cycle(lengths)
+        return lambda optimizer: CosineAnnealingLR(optimizer, next(found))
+
+    method = partial(CoTeaching, CoTeachingConfig(e_warm=1, p_start=1, p_end=1))
+    trained(schedules(6, 3), tmp_path, 3, method=method(), val=None)
+    with pytest.warns(CoteachWarning, match="scheduler: T_max was 3, is 6"):
+        trained(schedules(6, 6), tmp_path, 6, method=method(), val=None)
+    rates = [rate for rate, _ in Noting.noted]
+    assert rates[::2] == pytest.approx(rates[1::2])
+    assert rates[0] == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize("schedule", [partial(ReduceLROnPlateau, patience=1), partial(StepLR, step_size=9)])
+def test_entries_of_another_version_of_torch_change_nothing(schedule, tmp_path):
+    trained(schedule, tmp_path, 1)
+    kept = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(kept, weights_only=True)
+    content["coteach"]["rates"][0]["verbose"] = False
+    torch.save(content, kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CoteachWarning)
+        trained(schedule, tmp_path, 2)
+    assert Noting.noted == [(0.01, 0.9)]
+
+
+class Before(LRScheduler):
+    """Keeps the schedule that is to follow on it."""
+
+    def __init__(self, optimizer, after):
+        self.after = after
+        super().__init__(optimizer)
+
+    def get_lr(self):
+        return self.base_lrs
+
+
+def test_a_schedule_that_no_checkpoint_can_hold_is_refused_before_the_run(tmp_path):
+    with pytest.raises(ConfigError, match=r"scheduler: Before keeps a StepLR \(after\), which no checkpoint"):
+        trained(lambda o: Before(o, StepLR(o, 1)), tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_optimizer_that_asks_for_the_loss_again_is_refused_before_the_run(tmp_path):
+    with pytest.raises(OptionError, match="optimizer: LBFGS computes the loss several times a step"):
+        trained(None, tmp_path, optimizer=torch.optim.LBFGS)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from coteach.methods.detection_base import DetectionMethod
 from coteach.methods.label_method import LabelMethod
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.options import SchedulerOptions
+from coteach.training.precheck import refuse_lbfgs
 from coteach.training.rehearsal import Misfit, find_misfit
 from coteach.training.run import TrainingRun
 from coteach.types import Batch
@@ -38,9 +39,11 @@ def rehearse_optimizer(
 
     Raises:
         TargetError: one of them refuses its values.
+        OptionError: the optimizer asks for the loss again within a step.
     """
     stand_in = [torch.nn.Parameter(torch.zeros(1))]
     optimizer = resolver.build(config.optimizer, "optimizer", "optimizer", stand_in)
+    refuse_lbfgs(optimizer)
     return None if scheduler is None else scheduler.make(optimizer)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.nn.parameter import is_lazy
 
 from coteach.errors import TrainingError
 from coteach.files import whole_file
@@ -94,7 +95,7 @@ def first_difference(weights: Mapping[str, Any], own: Mapping[str, Any]) -> str 
     for name, value in own.items():
         if name not in weights:
             return f"it has no {name}"
-        if weights[name].shape != value.shape:
+        if not is_lazy(value) and weights[name].shape != value.shape:
             return f"{name} is {_size(weights[name])}, in the model {_size(value)}"
     extra = next((name for name in weights if name not in own), None)
     return None if extra is None else f"it has {extra}, the model has not"

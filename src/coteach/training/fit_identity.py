@@ -16,6 +16,7 @@ from coteach.data.folds import ImageSubset
 from coteach.data.image_set import ImageSet
 from coteach.errors import OptionError
 from coteach.training.checkpoints import FOLDER, without_numpy
+from coteach.training.precheck import refuse_lbfgs
 from coteach.training.run import TrainingRun
 from coteach.training.state import read_state
 
@@ -68,12 +69,13 @@ def made_optimizer(run: TrainingRun, network: nn.Module) -> Optimizer:
     """What the run's factory gives for a network.
 
     Raises:
-        OptionError: no optimizer.
+        OptionError: no optimizer, or one that asks for the loss again within a step.
     """
     optimizer: Any = run.make_optimizer(network.parameters())
     if not isinstance(optimizer, Optimizer):
         remedy = "let it return an optimizer, such as torch.optim.SGD(parameters, lr=0.1)"
         raise OptionError("optimizer", f"gives a {type(optimizer).__name__}", remedy)
+    refuse_lbfgs(optimizer)
     return optimizer
 
 

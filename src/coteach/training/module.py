@@ -29,8 +29,9 @@ from coteach.training.epoch_log import log_epoch
 from coteach.training.epoch_means import EpochMeans
 from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
+from coteach.training.rate_schedules import RateSchedules
 from coteach.training.running_statistics import share_statistics
-from coteach.training.schedules import RateSchedules, advance_schedules
+from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
 from coteach.training.streams import LoaderOptions, StreamLoader, first_samples, move_batch, own_samples
 from coteach.training.watches import watch_of

@@ -6,13 +6,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from coteach.data.keyed import first_batch, seeded
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, OptionError
 from coteach.training.rehearsal import as_written
 from coteach.training.run import TrainingRun
-from coteach.training.schedules import remark_on_rates
+from coteach.training.schedules import check_kept, remark_on_rates
 
 # What methods call the epochs over which something rises or is held back.
 _WARM = ("e_warm", "num_gradual", "warmup_epochs", "warm_up", "warm_epochs", "agree_epochs")
@@ -50,6 +51,17 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
             raise ConfigError("data_loader.batch_size", cause, remedy) from error
 
 
+def refuse_lbfgs(optimizer: Optimizer) -> None:
+    """Refuse an optimizer that asks for the loss again within a step.
+
+    Raises:
+        OptionError: it is L-BFGS.
+    """
+    if isinstance(optimizer, LBFGS):
+        cause = "LBFGS computes the loss several times a step; here a step is one batch"
+        raise OptionError("optimizer", cause, "use SGD, Adam or AdamW")
+
+
 def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str]:
     """What is to be said of the schedules of learning rate and method: shorter than the run, or longer.
 
@@ -58,8 +70,10 @@ def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str
         schedule: one like the run's, made for this, or None if it has none.
 
     Raises:
-        ConfigError: the learning rate's ends before the run does.
+        ConfigError: the learning rate's ends before the run does, or cannot be kept.
     """
+    if schedule is not None:
+        check_kept(schedule)
     epochs, rates = run.options.epoch_limit, run.scheduler
     remarks = [_method_remark(run, epochs)]
     by_epochs = epochs is not None and run.options.max_steps is None  # else it may end before them
