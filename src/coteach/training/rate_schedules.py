@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiplicativeLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    ChainedScheduler,
+    LambdaLR,
+    LRScheduler,
+    MultiplicativeLR,
+    ReduceLROnPlateau,
+)
 
 from coteach.errors import CoteachWarning, TrainingError
 from coteach.training.checkpoints import without_numpy
@@ -99,9 +105,7 @@ class RateSchedules:
 
     def _go_on_by(self, schedule: LRScheduler, optimizer: Optimizer, first: dict[str, Any]) -> str:
         """Put a schedule, and the rates of its optimizer, where a fresh one is after as many steps; what that changed."""
-        steps = getattr(schedule, "last_epoch", None)
-        # a plateau goes by losses, and several in a chain do not say where they are
-        if isinstance(schedule, ReduceLROnPlateau) or steps is None:
+        if isinstance(schedule, ReduceLROnPlateau):  # it goes by losses
             cause = f"{type(schedule).__name__} has other options than when the run began"
             raise TrainingError("scheduler", cause, "choose another output_dir")
         assert self._make is not None
@@ -111,7 +115,7 @@ class RateSchedules:
         fresh.load_state_dict(copy.deepcopy(first))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nothing is learned between its steps
-            for _ in range(steps):
+            for _ in range(_steps_of(schedule)):
                 step_schedule(fresh)
         schedule.load_state_dict(fresh.state_dict())
         moved = ""
@@ -130,10 +134,21 @@ def _is_set(key: str, value: Any, made: Mapping[str, Any]) -> bool:
     return key in _SET_BY_SCHEDULES or (key != "params" and (key not in made or made[key] is not value))
 
 
+def _steps_of(schedule: Any) -> int:
+    """How often a schedule was moved on; a chain does not say it, those within it do."""
+    if isinstance(schedule, ChainedScheduler):
+        return _steps_of(_within(schedule)[0])
+    return int(schedule.last_epoch)
+
+
+def _within(schedule: Any) -> Sequence[Any]:
+    """The schedules that a sequence or a chain is made of."""
+    return getattr(schedule, "_schedulers", ())
+
+
 def _of_functions(schedule: Any) -> bool:
     """Whether factors come of functions, which no state holds; also of one within it."""
-    within = getattr(schedule, "_schedulers", ())
-    return isinstance(schedule, LambdaLR | MultiplicativeLR) or any(map(_of_functions, within))
+    return isinstance(schedule, LambdaLR | MultiplicativeLR) or any(map(_of_functions, _within(schedule)))
 
 
 def _as_arrays_again(schedule: LRScheduler, first: Mapping[str, Any]) -> None:
