@@ -369,7 +369,7 @@ def test_a_damaged_checkpoint(trained, refused):
 
 def test_a_data_set_that_the_run_has_not(trained, refused):
     assert "did you mean val_dataset?" in refused("evaluate", trained, "--dataset", "vl_dataset")
-    assert "no test_dataset" in refused("evaluate", trained)
+    assert "no test_dataset; give --dataset val_dataset" in refused("evaluate", trained)
 
 
 def test_images_of_other_bands_cannot_be_evaluated(trained, refused, tmp_path):

@@ -126,3 +126,11 @@ def test_small_mobilenet_with_a_stride_looks_at_every_other_pixel():
 def test_small_mobilenet_refuses_what_is_not_positive(bad):
     with pytest.raises(OptionError, match="below 1"):
         SmallMobileNet(**bad)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_cnn_can_be_traced():
+    network = CNN(input_channel=1, n_outputs=3).eval()
+    images = torch.rand(2, 1, 28, 28)
+    traced = torch.fx.symbolic_trace(network)
+    assert torch.equal(traced(images), network(images))

@@ -75,6 +75,19 @@ def test_what_folds_say_is_scaled_and_may_be_missing():
     np.testing.assert_allclose(nan, audit_history(recorded(probs, labels), own).p_wrong, atol=0.02)
 
 
+def test_what_the_run_never_saw_the_folds_judge_alone():
+    rng = np.random.default_rng(0)
+    truth = np.arange(120) % 3
+    probs = rng.dirichlet(np.ones(3), 120) * 0.5 + 0.5 * np.eye(3)[truth]
+    labels = np.where(rng.random(120) < 0.2, (truth + 1) % 3, truth)
+    history = recorded(probs, labels)
+    history["weight"][:, :5] = 0  # as of a run that max_steps ended
+    assert np.isnan(audit_history(history).p_wrong[:5]).all()
+    found = audit_history(history, np.eye(3)[truth] * 0.8 + 0.2 / 3)
+    assert np.isfinite(found.p_wrong).all()
+    np.testing.assert_array_equal(found.p_wrong[:5] > 0.5, labels[:5] != truth[:5])
+
+
 def test_the_documentation_runs():
     page = Path(__file__).parents[2] / "docs" / "audit.md"
     names: dict = {}

@@ -222,7 +222,9 @@ def dataset_node(config: RunConfig, key: str, origin: str) -> Node:
     node = nodes.get(key)
     if node is None:
         had = [name for name, one in nodes.items() if one is not None]
-        raise ConfigError(origin, f"no {key}", f"{nearest(key, had)} (--dataset)")
+        # of what is spelt right the next one is named: figures of the training set say little
+        remedy = f"give --dataset {had[0]}" if key in nodes else f"{nearest(key, had)} (--dataset)"
+        raise ConfigError(origin, f"no {key}", remedy)
     for argument, path in missing_of(node):
         cause = f"{key}.{argument}: {path} does not exist"
         raise ConfigError(origin, cause, "if it was moved, write there where it is now")

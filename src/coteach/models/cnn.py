@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from coteach.errors import InputError, OptionError
@@ -71,10 +71,7 @@ class CNN(nn.Module):
         Raises:
             InputError: they are smaller.
         """
-        height, width = x.shape[-2:]
-        if min(height, width) < _SMALLEST:
-            cause = f"{height} x {width} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
-            raise InputError("images", cause, "enlarge them, or take another network")
+        _check_size(x)
         for number in range(1, len(_LAYERS) + 1):
             x = self.get_submodule(f"bn{number}")(self.get_submodule(f"c{number}")(x))
             x = F.leaky_relu(x, _SLOPE)
@@ -82,3 +79,18 @@ class CNN(nn.Module):
                 x = F.dropout2d(F.max_pool2d(x, 2), self.dropout_rate, training=self.training)
         scores: Tensor = self.l_c1(x.mean((2, 3)))
         return self.bn_c1(scores) if self.top_bn else scores
+
+
+def _check_size(x: Float[Tensor, "b k h w"]) -> None:
+    """Refuse images of too few pixels.
+
+    Raises:
+        InputError: they are smaller than 28 x 28.
+    """
+    height, width = x.shape[-2:]
+    if min(height, width) < _SMALLEST:
+        cause = f"{height} x {width} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
+        raise InputError("images", cause, "enlarge them, or take another network")
+
+
+fx.wrap("_check_size")  # a graph is traced without a size

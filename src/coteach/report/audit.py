@@ -107,10 +107,13 @@ def audit_history(
             raise InputError(
                 "out_of_fold", cause, "give probabilities of the images that the run was trained on"
             )
-        # rows that say nothing leave the history alone
+        # rows that say nothing leave the history alone, and of items that the run never saw the folds alone speak
         total = np.nan_to_num(out_of_fold.sum(1, keepdims=True, dtype=np.float64))
         share = out_of_fold / np.where(total > 0, total, 1)
-        readings = [np.where(total > 0, (reading + share) / 2, reading) for reading in readings]
+        readings = [
+            np.where(total > 0, (np.where(np.isnan(reading), share, reading) + share) / 2, reading)
+            for reading in readings
+        ]
     known = _judged(readings[0], given)
     return LabelAudit(
         given=given,
