@@ -116,3 +116,15 @@ def test_who_is_dead_but_not_yet_noticed_is_gone(tmp_path):
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # until it has ended, without taking notice
         remove_leftovers(tmp_path)
         assert not left.exists()
+
+
+def test_the_first_file_that_is_written_clears_its_folder(tmp_path):
+    """Also where a command has no list of its folders; later ones do not look again."""
+    names = [left_by(process, tmp_path / "none" / "a.csv").name for process in (NO_PROCESS, os.getppid())]
+    for name in names:
+        (tmp_path / name).touch()
+    write_text(tmp_path / "b.csv", "x")
+    assert {file.name for file in tmp_path.iterdir()} == {names[1], "b.csv"}
+    (tmp_path / names[0]).touch()
+    write_text(tmp_path / "b.csv", "y")
+    assert (tmp_path / names[0]).exists()

@@ -11,7 +11,8 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,7 +25,11 @@ _FORSAKEN = 3600  # seconds; another computer's process cannot be asked, but nob
 
 
 def partial_path(path: Path) -> Path:
-    """Where a file is written until it is whole: beside it, and where no other writer on any computer writes."""
+    """Where a file is written until it is whole: beside it, and where no other writer on any computer writes.
+
+    A process that asks for the first time in a folder removes there what killed ones have left.
+    """
+    _clear_once(path.parent.absolute())
     # short: file systems take names of 255 bytes, and ids may have 200
     return path.with_name(f".{_START}{uuid4().hex[:4]}.{path.name}.{_HOST}-{os.getpid()}.part")
 
@@ -38,6 +43,12 @@ def remove_leftovers(folder: Path) -> None:
         found = _PARTIAL.fullmatch(file.name)
         if found and not (_runs(int(found[2]), file) if found[1] == _HOST else _is_fresh(file)):
             file.unlink(missing_ok=True)
+
+
+@cache  # once: a folder may get a hundred thousand files
+def _clear_once(folder: Path) -> None:
+    with suppress(OSError):  # no such folder, or it may not be read: whoever writes there is told
+        remove_leftovers(folder)
 
 
 def _is_fresh(file: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from coteach.data.split_units import SPLITS, Patch, assign, blocks_touched, whole_units
 from coteach.errors import OptionError, RasterError, TableError
 from coteach.files import whole_file
-from coteach.tables import Table, path_from, read_table, write_table
+from coteach.tables import Table, path_from, read_table, table_text
 
 UNITS = ("row", "tile", "block")
 _WINDOW = ("row_off", "col_off", "patch_size")
@@ -118,10 +118,9 @@ def _write(
     with ExitStack() as stack:
         partial = {split: stack.enter_context(whole_file(file)) for split, file in files.items()}
         for split, file in partial.items():
-            write_table(file, list(columns), rows[split])
-        for (
-            file
-        ) in files.values():  # killed from here on, a table is missing: old and new ones would share pixels
+            file.write_bytes(table_text(list(columns), rows[split]).encode())
+        # killed from here on, a table is missing: old and new ones would share pixels
+        for file in files.values():
             file.unlink(missing_ok=True)
     return files, {split: len(rows[split]) for split in SPLITS}
 
