@@ -71,9 +71,9 @@ def fit(
         epochs: >= 1.
         batch_size: samples a batch, >= 1.
         lr: learning rate of AdamW (``fused=True``), > 0; it falls to 0 along a cosine.
-        optimizer: parameters -> another optimizer; its rate is then constant without a scheduler. Like the network and the
-            schedule it is made once more than needed for each network, to see what it is.
-        scheduler: optimizer -> a schedule that is stepped after each epoch.
+        optimizer: parameters -> another optimizer; its rate is then constant without a scheduler. Before a run one more of
+            it, of the schedule and of the network is made for each that is trained, to see what they are.
+        scheduler: optimizer -> a schedule that is stepped after each epoch: a ``torch.optim.lr_scheduler.LRScheduler``.
         num_classes: ``C``; None takes that of the data set.
         seed: of everything random.
         output_dir: folder for checkpoints and logs; called again with the same arguments, an interrupted run goes on

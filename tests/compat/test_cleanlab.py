@@ -117,6 +117,26 @@ def test_bad_arguments_of_the_loss_are_named():
             loss_coteaching(y, y, torch.tensor([0, 1, label, 0]), 0.1)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_arguments_of_another_kind_are_named():
+    y, t = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
+    for rate in ("0.2", None, [0.1, 0.2], torch.zeros(2)):
+        with pytest.raises(OptionError, match=r"forget_rate: is \w+; give one number"):
+            loss_coteaching(y, y, t, rate)
+    for labels in (t.numpy(), t.float(), t[:, None], t[:3]):
+        with pytest.raises(InputError, match=r"t: labels are .*; give a tensor of integers of shape \(4,\)"):
+            loss_coteaching(y, y, labels, 0.2)
+    with pytest.raises(OptionError, match=r"class_weights: \['1', '2'\] are no weights"):
+        loss_coteaching(y, y, t, 0.2, ["1", "2"])
+
+
+def test_labels_of_short_integers_are_labels():
+    y = torch.randn(4, 2)
+    t = torch.tensor([0, 1, 1, 0])
+    for dtype in (torch.int32, torch.int16):
+        assert torch.equal(loss_coteaching(y, -y, t.to(dtype), 0.3)[0], loss_coteaching(y, -y, t, 0.3)[0])
+
+
 def test_the_forget_rate_rises_and_stays():
     assert forget_rate_scheduler(6, 0.2, 5, 1).tolist() == pytest.approx([0, 0.05, 0.1, 0.15, 0.2, 0.2])
     assert forget_rate_scheduler(4, 0.2, 3, 2).tolist() == pytest.approx([0, 0.02, 0.04, 0.2])

@@ -208,6 +208,32 @@ def test_lists_of_unequal_length_are_refused():
 
 
 @pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate": "0.3"}, "rate: is '0.3'; give a share of the labels"),
+        ({"num_classes": 2.0}, "num_classes: is 2.0; give a whole number"),
+        ({"seed": -1}, "seed: is -1; give a whole number from 0 on"),
+        ({"seed": None}, "seed: is None; give a whole number"),
+    ],
+)
+def test_options_of_another_kind_are_named(changes, message):
+    options = {"labels": [0, 1], "num_classes": 2, "rate": 0.3, "seed": 0} | changes
+    with pytest.raises(OptionError, match=message):
+        symmetric_noise(**options)
+    with pytest.raises(OptionError, match=message):
+        instance_dependent_noise(features=[[0.0], [1.0]], **options)
+
+
+def test_features_too_large_to_be_projected_are_refused():
+    rows = np.full((4, 3), 1.7e308)
+    with pytest.raises(
+        InputError, match=r"features: reach 1\.7e\+308, too large to be projected; standardise"
+    ):
+        instance_dependent_noise([0, 1, 0, 1], rows, 2, 0.5, seed=0)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_what_is_no_label_or_no_row_of_features():
     with pytest.raises(InputError, match="labels: are float64; give integers"):
         symmetric_noise(np.array([0.7, 1.2, np.nan]), 3, 0.0, seed=0)

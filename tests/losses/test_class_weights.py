@@ -105,7 +105,8 @@ def test_dice_of_co_teaching_is_over_what_the_other_network_chose():
         torch.testing.assert_close(found.networks[network]["dice"], expected)
 
 
-@pytest.mark.parametrize("bad", [[-1.0, 1.0], [0.0, 0.0], [float("nan"), 1.0]])
+@pytest.mark.parametrize("bad", [[-1.0, 1.0], [0.0, 0.0], [float("nan"), 1.0], ["1", "2"]])
+@pytest.mark.usefixtures("unchecked")
 def test_weights_that_are_none(bad):
     with pytest.raises(OptionError, match="class_weights"):
         check_class_weights(bad)

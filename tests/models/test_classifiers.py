@@ -77,6 +77,12 @@ def test_dropout_rate_outside_its_range():
         CNN(dropout_rate=1.0)
 
 
+@pytest.mark.usefixtures("unchecked")
+def test_rows_of_pixels_are_no_images():
+    with pytest.raises(InputError, match=r"images: shape \(10, 784\) is not \(B, K, H, W\)"):
+        CNN(input_channel=1).forward(torch.rand(10, 784))
+
+
 @pytest.mark.parametrize(("height", "width"), [(27, 40), (40, 27)])
 def test_images_of_which_nothing_would_be_left(height, width):
     with pytest.raises(InputError, match=f"{height} x {width} pixels are too few: CNN takes 28 x 28 or more"):

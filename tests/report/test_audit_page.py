@@ -169,6 +169,7 @@ def test_tensors_of_16_bits_are_taken():
         ),
         (np.log(np.full((2, 2), 0.5)), [0, 1], "source: item 0 holds -0.693; give probabilities"),
         ([[3, 1], [2, -1]], [0, 1], "source: item 1 holds -1; give probabilities"),
+        ([[3, np.inf], [2, 1]], [0, 1], "source: item 0 holds inf; give probabilities"),
     ],
 )
 def test_what_is_no_probabilities_or_labels_is_said(probs, labels, message):

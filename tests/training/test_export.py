@@ -15,6 +15,7 @@ from coteach.cli.main import main
 from coteach.cli.runs import load_trained
 from coteach.cli.targets import TargetResolver
 from coteach.errors import TrainingError
+from coteach.models import CNN
 from coteach.training import export as exporting
 from coteach.training.export import export_method
 from coteach.training.run import train
@@ -161,6 +162,16 @@ def test_a_size_that_the_network_fixes_is_told(tmp_path):
     assert made.axes == {"batch": None, "bands": 2, "height": 8, "width": 8}
     assert made.checked == ((2, 2, 8, 8), (1, 2, 8, 8), (1, 2, 8, 8))
     assert made.difference == 0
+
+
+def test_a_graph_that_holds_for_one_size_takes_that_size(tmp_path):
+    """Of 28 x 28 pixels the last convolutions leave one: torch's graph of that holds for no other size."""
+    method = method_of(lambda: CNN(1, 2), tmp_path)
+    made = export_method(method, tmp_path / "m.pt2", "torch-export", num_bands=1, size=28)
+    assert made.axes == {"batch": None, "bands": 1, "height": 28, "width": 28}
+    assert made.difference < 1e-5
+    with pytest.raises(TrainingError, match=r"images: 20 x 20 pixels are too few: CNN takes 28 x 28"):
+        export_method(method, tmp_path / "n.pt2", "torch-export", num_bands=1, size=20)
 
 
 def test_a_network_that_cannot_be_exported_is_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import UserList
 from functools import partial
 
 import albumentations as A
@@ -151,6 +152,55 @@ class Served(TensorDataset):
 def test_images_of_another_kind_are_told(change, message):
     with pytest.raises((InputError, OptionError), match=re.escape(message)):
         fit(linear, Served(change), num_classes=2, method=Supervised(), **SHORT)
+
+
+class Samples(UserList):
+    """Gives what it is made of."""
+
+
+IMAGE = TENSORS.tensors[0][0]
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ((IMAGE, 1, 7), "Samples, item 0: gives a tuple of 3; let it give (image, label)"),
+        ((IMAGE,), "Samples, item 0: gives a tuple of 1; let it give"),
+        (torch.zeros(2, 3), "Samples, item 0: gives a Tensor; let it give (image, label)"),
+        (
+            {"image": IMAGE, "label": 1},
+            "Samples, item 0: gives no 'mask', but 'image', 'label'; call the label 'mask' and the image 'image'",
+        ),
+        ((IMAGE, None), "Samples, item 0: its label is None; give -1 for no label"),
+    ],
+)
+def test_samples_of_another_kind_are_told(sample, message, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        fit(
+            linear,
+            Samples([sample] * 8),
+            num_classes=2,
+            method=Supervised(),
+            output_dir=tmp_path / "run",
+            **SHORT,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_label_that_is_none_among_many_is_found():
+    """Only some are looked at before the run."""
+    samples = Samples([(IMAGE, index % 2) for index in range(200)])
+    samples[1] = (IMAGE, None)
+    with pytest.raises(InputError, match=r"sample 1: its label is None, others have one; give -1"):
+        fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
+
+
+def test_an_error_of_a_data_set_is_its_own():
+    def broken(image):
+        raise TypeError("no such picture")
+
+    with pytest.raises(TypeError, match=r"^no such picture"):
+        fit(linear, Served(broken), num_classes=2, method=Supervised(), **SHORT)
 
 
 class Collated(Served):

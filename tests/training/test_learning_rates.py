@@ -133,6 +133,37 @@ def test_a_longer_run_goes_on_at_the_rates_of_the_longer_schedule(made, number, 
     assert Noting.noted == expected[3:]
 
 
+def test_so_does_one_of_a_version_that_did_not_say_what_its_schedule_was(tmp_path):
+    def made(length):
+        return partial(CosineAnnealingLR, T_max=length)
+
+    trained(made(6), tmp_path / "whole", 6, val=None)
+    expected = Noting.noted
+    trained(made(3), tmp_path, 3, val=None)
+    kept = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(kept, weights_only=True)
+    del content["coteach"]["rates"]
+    torch.save(content, kept)
+    with pytest.warns(
+        CoteachWarning, match=r"scheduler: the rate was 0, is 0\.005; the rates from epoch 4 on are"
+    ):
+        trained(made(6), tmp_path, 6, val=None)
+    np.testing.assert_allclose(Noting.noted, expected[3:])
+
+
+@pytest.mark.parametrize("schedule", [partial(ReduceLROnPlateau, patience=1), partial(StepLR, step_size=9)])
+def test_its_own_schedule_goes_on_without_a_word(schedule, tmp_path):
+    trained(schedule, tmp_path, 1)
+    kept = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(kept, weights_only=True)
+    del content["coteach"]["rates"]
+    torch.save(content, kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CoteachWarning)
+        trained(schedule, tmp_path, 2)
+    assert Noting.noted == [(0.01, 0.9)]
+
+
 class Falling:
     """Factors from 1 to 0, as an object."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,17 +50,17 @@ def loss_coteaching(
         The loss of network 1 and that of network 2.
 
     Raises:
-        InputError: a label is none of the classes, -100 included (looked at on the CPU; an accelerator has its own
-            assertion).
-        OptionError: ``forget_rate`` is outside [0, 1), there is not one weight a class, or a weight is negative or no
+        InputError: labels are no integers of shape ``(N,)``, or one is none of the classes, -100 included (looked at on the
+            CPU; an accelerator has its own assertion).
+        OptionError: ``forget_rate`` is no number in [0, 1), there is not one weight a class, or a weight is negative or no
             number (as for labels).
     """
-    _check_labels(t, y_1.shape[1])
+    t = _checked_labels(t, y_1)
     weight = _item_weights(class_weights, t, y_1)
     factor = weight if legacy_scaling and weight is not None else 1
     with torch.no_grad():
         ranks = [_cross_entropy(scores, t) * factor for scores in (y_1, y_2)]
-    rate = forget_rate if isinstance(forget_rate, float | int) else forget_rate.item()
+    rate = _as_number(forget_rate)
     by_1, by_2 = (select_small_loss(rank, rate) for rank in ranks)
     kept = by_1.count.clamp(min=1) if legacy_scaling else 1  # no items: 0 / 1
     loss_1, loss_2 = (
@@ -72,11 +75,28 @@ def _cross_entropy(scores: Float[Tensor, "n c"], t: Int[Tensor, " n"]) -> Float[
     return F.cross_entropy(scores, t, reduction="none", ignore_index=_NEVER)
 
 
-def _check_labels(t: Int[Tensor, " n"], num_classes: int) -> None:
-    if t.device.type == "cpu" and ((t < 0) | (t >= num_classes)).any():
-        wrong = t[(t < 0) | (t >= num_classes)][0].item()
+def _as_number(forget_rate: Any) -> float:
+    if isinstance(forget_rate, Real):
+        return float(forget_rate)
+    if isinstance(forget_rate, Tensor | np.ndarray) and math.prod(forget_rate.shape) == 1:
+        return float(forget_rate.item())
+    remedy = "give one number, such as forget_rate_schedule[epoch]"
+    raise OptionError("forget_rate", f"is {type(forget_rate).__name__}", remedy)
+
+
+def _checked_labels(t: Any, scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
+    """As torch indexes by them: int64."""
+    found = f"{t.dtype} of shape {tuple(t.shape)}" if isinstance(t, Tensor) else type(t).__name__
+    if not isinstance(t, Tensor) or t.is_floating_point() or t.shape != scores.shape[:1]:
+        remedy = f"give a tensor of integers of shape ({len(scores)},)"
+        raise InputError("t", f"labels are {found}", remedy)
+    labels: Tensor = t.long()
+    num_classes = scores.shape[1]
+    if labels.device.type == "cpu" and ((labels < 0) | (labels >= num_classes)).any():
+        wrong = labels[(labels < 0) | (labels >= num_classes)][0].item()
         remedy = "leave such items out of the batch; labels are 0 to one less than there are scores"
         raise InputError("t", f"label {wrong}, with scores for {num_classes} classes", remedy)
+    return labels
 
 
 def _item_weights(
@@ -84,6 +104,8 @@ def _item_weights(
 ) -> Float[Tensor, " n"] | None:
     if class_weights is None:
         return None
+    if not isinstance(class_weights, Tensor):
+        check_class_weights(list(class_weights))
     by_class = torch.as_tensor(class_weights, dtype=scores.dtype)
     if by_class.shape != scores.shape[1:]:
         cause = f"shape {tuple(by_class.shape)} for {scores.shape[1]} classes"

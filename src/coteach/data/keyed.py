@@ -7,7 +7,7 @@ nor what was drawn before.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -164,19 +164,36 @@ class KeyedDataset(Dataset[dict[str, Any]]):
         seed = self._seed(key, view)
         with seeded(seed):
             if not self.augment:
-                return _parts(self.dataset.plain(key.item))
+                return sample_parts(self.dataset.plain(key.item), self.dataset, key.item)
             if hasattr(self.dataset, "reseed"):
                 self.dataset.reseed(seed)
-            return _parts(self.dataset[key.item])
+            return sample_parts(self.dataset[key.item], self.dataset, key.item)
 
 
-def _parts(sample: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """(image, target, everything else) of a sample."""
-    if isinstance(sample, dict):
+def sample_parts(sample: Any, dataset: Any, item: int) -> tuple[Any, Any, dict[str, Any]]:
+    """(image, target, everything else) of a sample.
+
+    Raises:
+        InputError: it is no sample; data set and item are named.
+    """
+    if isinstance(sample, Mapping):
+        missing = [key for key in ("image", "mask") if key not in sample]
+        if missing:
+            cause = f"gives no {missing[0]!r}, but {', '.join(map(repr, sample)) or 'nothing'}"
+            remedy = "call the label 'mask' and the image 'image', or give (image, label)"
+            raise InputError(f"{type(dataset).__name__}, item {item}", cause, remedy)
         rest = {key: value for key, value in sample.items() if key not in ("image", "mask")}
         return sample["image"], sample["mask"], rest
-    image, label = sample
-    return image, label, {}
+    if not isinstance(sample, tuple | list) or len(sample) != 2:
+        kind = type(sample).__name__
+        cause = f"gives a {kind} of {len(sample)}" if isinstance(sample, tuple | list) else f"gives a {kind}"
+        raise InputError(f"{type(dataset).__name__}, item {item}", cause, "let it give (image, label)")
+    return sample[0], sample[1], {}
+
+
+def first_sample(dataset: Any, *, seed: int) -> dict[str, Any]:
+    """The first sample of a data set, as training draws it first."""
+    return KeyedDataset(dataset, seed=seed)[ItemKey(0, 0)]
 
 
 def first_batch(dataset: Any, *, seed: int) -> Batch:
@@ -186,8 +203,12 @@ def first_batch(dataset: Any, *, seed: int) -> Batch:
         dataset: as for :class:`KeyedDataset`; its ``collate`` is used, if it has one.
         seed: seed of the run.
     """
-    sample = KeyedDataset(dataset, seed=seed)[ItemKey(0, 0)]
-    batch: Batch = getattr(dataset, "collate", collate_batch)([sample])
+    return batch_of(dataset, [first_sample(dataset, seed=seed)])
+
+
+def batch_of(dataset: Any, samples: Sequence[dict[str, Any]]) -> Batch:
+    """Drawn samples as one batch, by the data set's own ``collate``, if it has one."""
+    batch: Batch = getattr(dataset, "collate", collate_batch)(samples)
     return batch
 
 
@@ -200,6 +221,9 @@ def collate_batch(samples: Sequence[dict[str, Any]] | Batch) -> Batch:
     if isinstance(samples, Batch):
         return samples
     targets = tuple(zip(*(sample["targets"] for sample in samples), strict=True))
+    if len({target is None for target in targets[0]}) > 1:
+        bare = next(sample["id"] for sample in samples if sample["targets"][0] is None)
+        raise InputError(f"sample {bare}", "its label is None, others have one", "give -1 for no label")
     return Batch(
         ids=torch.tensor([sample["id"] for sample in samples]),
         views=tuple(stack_samples(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),

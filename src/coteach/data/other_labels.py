@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from coteach.data.image_labels import ImageLabels
+from coteach.data.keyed import sample_parts
 from coteach.errors import InputError
 
 _LOOKED_AT = 64  # samples
@@ -36,7 +37,11 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
     items: Sequence[int] = range(len(dataset))
     if labels is None:
         items = range(0, len(dataset), -(-len(dataset) // _LOOKED_AT))
-        drawn = [_integer(dataset[item]) for item in items]
+        targets = [sample_parts(dataset[item], dataset, item)[1] for item in items]
+        for item, target in zip(items, targets, strict=True):
+            if target is None and learns:
+                raise InputError(f"{name}, item {item}", "its label is None", "give -1 for no label")
+        drawn = [_integer(target) for target in targets]
         if None in drawn:
             return
         labels = np.array(drawn, np.int64)
@@ -61,8 +66,7 @@ def _listed(dataset: Any) -> np.ndarray | None:
     return found if found.ndim == 1 and np.issubdtype(found.dtype, np.integer) else None
 
 
-def _integer(sample: Any) -> int | None:
-    label = sample["mask"] if isinstance(sample, Mapping) else sample[1]
+def _integer(label: Any) -> int | None:
     if isinstance(label, Tensor | np.ndarray | np.integer) and label.ndim == 0:
         label = label.item()
     return label if isinstance(label, int) and not isinstance(label, bool) else None

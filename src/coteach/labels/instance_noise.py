@@ -14,7 +14,7 @@ from scipy.stats import truncnorm
 
 from coteach.errors import InputError
 from coteach.labels.given_array import given_array
-from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
+from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels, generator
 
 _SPREAD = 0.1  # standard deviation of the items' own rates
 
@@ -53,7 +53,7 @@ def instance_dependent_noise(
     check_noise(num_classes, rate)
     noisy = flat_labels(labels, num_classes)
     rows = _rows(features, noisy.shape)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     low, high = -rate / _SPREAD, (1 - rate) / _SPREAD
     own_rate = np.zeros(len(rows))
     if rate > 0:
@@ -64,7 +64,11 @@ def instance_dependent_noise(
         items = np.flatnonzero(noisy.clean == code)
         if not len(items):
             continue
-        scores = rows[items].astype(np.float64) @ projection
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = rows[items].astype(np.float64) @ projection
+        if not np.isfinite(scores).all():
+            cause = f"reach {np.abs(rows[items]).max():.3g}, too large to be projected"
+            raise InputError("features", cause, "standardise them")
         scores[:, code] = -np.inf
         other = softmax(scores, axis=1)
         q = own_rate[items]

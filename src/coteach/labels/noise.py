@@ -25,7 +25,7 @@ from jaxtyping import Float64, Int64
 from coteach.errors import OptionError
 from coteach.labels.given_array import given_array
 from coteach.labels.instance_noise import instance_dependent_noise
-from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels
+from coteach.labels.noisy_labels import NoisyLabels, check_noise, flat_labels, generator
 
 __all__ = [
     "CIFAR10_CONFUSIONS",
@@ -151,7 +151,7 @@ def transition_noise(
         raise OptionError("transition", "a row is no distribution", "give p(label | true class) in each row")
     matrix /= matrix.sum(1, keepdims=True)  # rows of rounded numbers
     noisy = flat_labels(labels, len(matrix))
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     for code, row in enumerate(matrix):
         items = np.flatnonzero(noisy.clean == code)
         drawn = _dealt(row, len(items), rng) if exact else rng.choice(len(row), len(items), p=row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,13 +55,28 @@ def flat_labels(labels: Any, num_classes: int) -> FlatLabels:
     return FlatLabels(clean, clean.copy(), found.shape)
 
 
-def check_noise(num_classes: int, rate: float) -> None:
+def check_noise(num_classes: Any, rate: Any) -> None:
     """Refuse a rate that is no share of the labels, and fewer than two classes.
 
     Raises:
         OptionError: see above.
     """
+    if not isinstance(num_classes, Integral):
+        raise OptionError("num_classes", f"is {num_classes!r}", "give a whole number, such as 10")
     if num_classes < 2:
         raise OptionError("num_classes", f"{num_classes} leaves no wrong class", "give at least 2")
-    if not 0 <= rate <= 1:
+    if not isinstance(rate, Real):
+        raise OptionError("rate", f"is {rate!r}", "give a share of the labels, such as 0.2")
+    if not 0 <= float(rate) <= 1:
         raise OptionError("rate", f"{rate} is outside [0, 1]", "give a share of the labels")
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """What random numbers are drawn from.
+
+    Raises:
+        OptionError: the seed is no whole number, or negative.
+    """
+    if not isinstance(seed, Integral) or seed < 0:
+        raise OptionError("seed", f"is {seed!r}", "give a whole number from 0 on")
+    return np.random.default_rng(int(seed))

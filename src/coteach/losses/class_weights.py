@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,12 +27,16 @@ def check_class_weights(weights: Sequence[float] | None, num_classes: int | None
     """
     if weights is None:
         return
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+    if not all(map(_is_weight, weights)) or not any(weights):
         raise OptionError(
             "class_weights", f"{list(weights)} are no weights", "give numbers >= 0, not all of them 0"
         )
     if num_classes is not None and len(weights) != num_classes:
         raise OptionError("class_weights", f"{len(weights)} for {num_classes} classes", "give one a class")
+
+
+def _is_weight(given: Any) -> bool:
+    return isinstance(given, Real) and 0 <= float(given) < math.inf
 
 
 def all_weigh(weights: Sequence[float] | None) -> bool:

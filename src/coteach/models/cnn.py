@@ -69,9 +69,9 @@ class CNN(nn.Module):
             ``(B, C)`` unnormalised scores.
 
         Raises:
-            InputError: they are smaller.
+            InputError: they are smaller, or no batch of images.
         """
-        _check_size(x)
+        _check_shape(x)
         for number in range(1, len(_LAYERS) + 1):
             x = self.get_submodule(f"bn{number}")(self.get_submodule(f"c{number}")(x))
             x = F.leaky_relu(x, _SLOPE)
@@ -81,16 +81,19 @@ class CNN(nn.Module):
         return self.bn_c1(scores) if self.top_bn else scores
 
 
-def _check_size(x: Float[Tensor, "b k h w"]) -> None:
-    """Refuse images of too few pixels.
+def _check_shape(x: Tensor) -> None:
+    """Refuse what is no batch of images, and those of too few pixels.
 
     Raises:
-        InputError: they are smaller than 28 x 28.
+        InputError: they are smaller than 28 x 28, or not of four axes.
     """
+    if x.ndim != 4:
+        cause = f"shape {tuple(x.shape)} is not (B, K, H, W)"
+        raise InputError("images", cause, "give a batch of images; rows of pixels are reshaped")
     height, width = x.shape[-2:]
     if min(height, width) < _SMALLEST:
         cause = f"{height} x {width} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"
         raise InputError("images", cause, "enlarge them, or take another network")
 
 
-fx.wrap("_check_size")  # a graph is traced without a size
+fx.wrap("_check_shape")  # a graph is traced without a size

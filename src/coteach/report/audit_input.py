@@ -21,7 +21,7 @@ def as_probs(given: Any, option: str) -> Float[np.ndarray, "n c"]:
         option: how the error names it.
 
     Raises:
-        InputError: it is not one row of numbers an item, or they are scores: negative, or of sums that differ much (votes, which are
+        InputError: it is not one row of numbers an item, or they are scores: negative, infinite, or of sums that differ much (votes, which are
             whole numbers, may be of more people here than there); rows of zeros or NaN are not known.
     """
     found = given_array(given)
@@ -39,6 +39,9 @@ def _refuse_scores(probs: Float[np.ndarray, "n c"], option: str) -> None:
     if (negative := np.argwhere(probs < 0)).size:
         item, column = negative[0]
         raise InputError(option, f"item {item} holds {probs[item, column]:.3g}", remedy)
+    if (infinite := np.argwhere(np.isinf(probs))).size:
+        item, column = infinite[0]
+        raise InputError(option, f"item {item} holds {probs[item, column]}", remedy)
     if np.array_equal(probs, np.floor(probs), equal_nan=True):
         return  # votes
     total = probs.sum(1, dtype=np.float64)

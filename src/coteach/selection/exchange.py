@@ -118,7 +118,11 @@ def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " 
     if isinstance(keep_ratio, Mapping):
         named = {int(c): float(ratio) for c, ratio in keep_ratio.items()}
     else:
-        given = torch.as_tensor(keep_ratio, dtype=torch.float64)
+        try:
+            given = torch.as_tensor(keep_ratio, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            remedy = "give the share of a class to keep, such as 0.85, or one for each"
+            raise OptionError("keep_ratio", f"is {keep_ratio!r}", remedy) from error
         if given.ndim == 0:
             _check_ratio("keep_ratio", given.item())
             named = dict.fromkeys(classes, given.item())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,21 +92,44 @@ def export_method(
     _require(file_format)
     if not isinstance(method, LabelMethod):
         raise OptionError("method", f"{method.name} does not predict classes", "export a method for labels")
-    predictor = Predictor(method).cpu().eval()
+    exporting = _Exporting(Predictor(method).cpu().eval(), path, file_format, tolerance, dict(about or {}))
+    example = torch.rand(2, num_bands, size, size)
     try:
-        program = _trace(predictor, torch.rand(2, num_bands, size, size))
-        free = _axes(program)
-        shapes = _shapes(free, num_bands, size)
-        with whole_file(path) as partial:
-            run = _WRITERS[file_format](program, partial, json.dumps(dict(about or {})))
-            difference = max(_difference(predictor, run, shape) for shape in shapes)
-            _refuse_another(path, difference, tolerance)
+        return exporting.write(example)
     except (TrainingError, OSError):
         raise
     except Exception as error:
         cause = f"the network cannot be exported: {_first_line(error)}"
         raise TrainingError(str(path), cause, "try the other --format, or another --size") from error
-    return Exported(path, free, shapes, difference)
+
+
+@dataclass(frozen=True)
+class _Exporting:
+    predictor: Predictor
+    path: Path
+    file_format: Format
+    tolerance: float
+    about: Mapping[str, Any]
+
+    def write(self, example: Tensor) -> Exported:
+        """For images of any size, else for those of this one: a layer may see a single pixel there, which fixes the graph."""
+        try:
+            return self._write(example, ("batch", "height", "width"))
+        except (TrainingError, OSError):
+            raise
+        except Exception:  # noqa: BLE001 -- torch has no one class for what it cannot export
+            return self._write(example, ("batch",))
+
+    def _write(self, example: Tensor, free: Collection[str]) -> Exported:
+        """Write and try it, with these axes free unless the network fixes them."""
+        program = _trace(self.predictor, example, free)
+        axes = _axes(program)
+        shapes = _shapes(axes, *example.shape[1:3])
+        with whole_file(self.path) as partial:
+            run = _WRITERS[self.file_format](program, partial, json.dumps(self.about))
+            difference = max(_difference(self.predictor, run, shape) for shape in shapes)
+            _refuse_another(self.path, difference, self.tolerance)
+        return Exported(self.path, axes, shapes, difference)
 
 
 def _require(file_format: Format) -> None:
@@ -130,11 +153,10 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
-def _trace(predictor: Predictor, example: Tensor) -> ExportedProgram:
-    """With every axis but the bands left free, unless the network fixes it."""
-    free = dict.fromkeys((0, 2, 3), Dim.AUTO)
+def _trace(predictor: Predictor, example: Tensor, free: Collection[str]) -> ExportedProgram:
+    axes = {_AXES.index(axis): Dim.AUTO for axis in free}
     with torch.no_grad():
-        return torch.export.export(predictor, (example,), dynamic_shapes={"image": free})
+        return torch.export.export(predictor, (example,), dynamic_shapes={"image": axes})
 
 
 def _axes(program: ExportedProgram) -> dict[str, int | None]:

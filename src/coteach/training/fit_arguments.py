@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -67,6 +68,13 @@ def _factory(option: str, value: Any) -> None:
     if isinstance(value, nn.Module) or not callable(value):
         remedy = "give a function that makes a new network each time, such as lambda: SmallMobileNet(10)"
         raise OptionError(option, f"is {_told(value)}", remedy)
+    try:
+        inspect.signature(value).bind()
+    except ValueError:  # of some built-in functions it cannot be told
+        return
+    except TypeError as error:
+        remedy = "give a function without arguments, such as functools.partial of a class with them"
+        raise OptionError(option, f"cannot be called without arguments ({error})", remedy) from error
 
 
 def _maker(option: str, value: Any) -> None:
@@ -137,6 +145,10 @@ def check_samples(given: Any, option: str) -> None:
         raise InputError(option, f"is a tuple of {len(given)}", remedy)
     elif isinstance(given, list) and given and all(isinstance(part, np.ndarray | Tensor) for part in given):
         remedy = "give (images, labels) as a tuple"
+    elif isinstance(given, np.ndarray | Tensor):
+        remedy = "give (images, labels) as a tuple; -1 is no label"
+    elif isinstance(given, Mapping):
+        remedy = "give (images, labels) as a tuple, or one of several data sets"
     elif hasattr(given, "__getitem__") and hasattr(given, "__len__") and not isinstance(given, type):
         return
     raise InputError(option, f"is {_told(given)}", remedy)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from coteach.data.class_names import changed_name, moved_name, names_of
 from coteach.data.folds import ImageSubset
 from coteach.data.image_set import ImageSet
-from coteach.data.keyed import first_batch, seeded
+from coteach.data.keyed import batch_of, first_sample, seeded
 from coteach.data.other_labels import check_other_labels
 from coteach.errors import CoteachWarning, InputError, OptionError
 from coteach.methods.label_method import LabelMethod
@@ -72,8 +72,9 @@ def _check_labels(run: TrainingRun) -> None:
 
 def _first_images(dataset: Any, source: str, seed: int) -> Any:
     """As the network is shown them."""
+    sample = first_sample(dataset, seed=seed)
     try:
-        return first_batch(dataset, seed=seed).inputs
+        return batch_of(dataset, [sample]).inputs
     except TypeError as error:
         cause = f"its first sample makes no batch ({error})"
         remedy = "let it give tensors, such as by transform=torchvision.transforms.ToTensor()"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -138,9 +138,13 @@ def _groups_in_words(optimizer: Optimizer) -> str:
 
 def _in_words(options: Mapping[str, Any]) -> str:
     """Those that decide the result. What is off is left out: other versions of torch may not have it."""
+    plain = {
+        name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        for name, value in without_numpy(dict(options)).items()
+    }
     told = {
         name: value
-        for name, value in without_numpy(dict(options)).items()
+        for name, value in plain.items()
         if isinstance(value, int | float | str | tuple | list)
         and value is not False
         and name not in _HOW_FAST

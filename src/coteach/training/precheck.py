@@ -47,7 +47,7 @@ def refuse_lone_sample(run: TrainingRun, network: nn.Module) -> None:
                 cause, remedy = "1: BatchNorm cannot be trained on single samples", "give 2 or more"
             else:
                 cause = f"{loader.batch_size} leaves one of {total} samples over: BatchNorm cannot be trained on it"
-                remedy = "set data_loader.drop_last: true, or give another batch_size"
+                remedy = "set data_loader.drop_last: true (in Python: loader=LoaderOptions(drop_last=True)), or give another batch_size"
             raise ConfigError("data_loader.batch_size", cause, remedy) from error
 
 

@@ -74,7 +74,8 @@ class RateSchedules:
         """Where the run that is gone on from had other schedules, go on at the rates of those asked for now.
 
         A longer cosine, for example: from its state in the checkpoint torch would take the old length, too. What functions
-        give (``LambdaLR``) no state tells: there the rates themselves are compared.
+        give (``LambdaLR``) no state tells, nor what a checkpoint of an earlier version was made with: there the rates
+        themselves are compared.
 
         Args:
             schedules: of this run, with their states of the checkpoint.
@@ -84,24 +85,32 @@ class RateSchedules:
         Raises:
             TrainingError: the rates do not follow from the number of steps alone.
         """
-        if self._make is None or self._before is None:
+        if self._make is None:
             return
         for schedule, first in zip(schedules, self._own, strict=True):
             _as_arrays_again(schedule, first)
+        before = self.state_dict() if self._before is None else self._before
         changes = [
-            next(differences(_of_both(before, own), _of_both(own, before)), "")
-            for before, own in zip(self._before, self.state_dict(), strict=True)
+            next(differences(_of_both(then, own), _of_both(own, then)), "")
+            for then, own in zip(before, self.state_dict(), strict=True)
         ]
-        if not any(changes) and not any(map(_of_functions, schedules)):
+        by_rates = [self._told_by_rates(schedule) for schedule in schedules]
+        if not any(changes) and not any(by_rates):
             return
         said = next(filter(None, changes), "")
-        for schedule, optimizer, first in zip(schedules, new_optimizers(), self._own, strict=True):
-            if any(changes) or _of_functions(schedule):
+        given = zip(schedules, by_rates, new_optimizers(), self._own, strict=True)
+        for schedule, by_rate, optimizer, first in given:
+            if any(changes) or by_rate:
                 moved = self._go_on_by(schedule, optimizer, first)
                 said = said or moved
         if said:
             cause = f"scheduler: {said}; the rates from epoch {epoch + 1} on are those of the new one"
             warnings.warn(cause, CoteachWarning, stacklevel=2)
+
+    def _told_by_rates(self, schedule: LRScheduler) -> bool:
+        """Whether only the rates tell if it is another; those of a plateau follow from losses, not from steps."""
+        unknown = self._before is None and not isinstance(schedule, ReduceLROnPlateau)
+        return unknown or _of_functions(schedule)
 
     def _go_on_by(self, schedule: LRScheduler, optimizer: Optimizer, first: dict[str, Any]) -> str:
         """Put a schedule, and the rates of its optimizer, where a fresh one is after as many steps; what that changed."""
