@@ -60,7 +60,10 @@ def test_listed_labels_are_all_looked_at_without_drawing():
 
 
 def test_other_kinds_of_labels_pass():
-    check_other_labels(Theirs([0.5, 7.0], float), 2)
+    check_other_labels(Theirs([0, 1], lambda code: torch.eye(2)[code]), 2)  # shares
+    named = Theirs(["cat", "dog"], str)
+    named.collate = lambda samples: samples  # makes classes of them
+    check_other_labels(named, 2)
     check_other_labels(Theirs([0, 9], lambda code: torch.full((4, 4), code)), 2)  # maps
     data = Theirs([0, 1])
     data.targets = ["no", "integers"]

@@ -17,7 +17,7 @@ from torch.utils.data import TensorDataset
 
 from coteach import ArrayDataset, CoTeaching, ImageFolderDataset, Supervised, fit
 from coteach.data.keyed import collate_batch
-from coteach.errors import InputError, OptionError, TrainingError
+from coteach.errors import CoteachWarning, InputError, OptionError, TrainingError
 from coteach.methods.co_teaching import CoTeachingConfig
 
 
@@ -171,7 +171,11 @@ IMAGE = TENSORS.tensors[0][0]
             {"image": IMAGE, "label": 1},
             "Samples, item 0: gives no 'mask', but 'image', 'label'; call the label 'mask' and the image 'image'",
         ),
-        ((IMAGE, None), "Samples, item 0: its label is None; give -1 for no label"),
+        ((IMAGE, None), "Samples, item 0: its label is None; give the number of its class, an integer"),
+        ((IMAGE, "cat"), "Samples, item 0: its label is 'cat'; give the number of its class, an integer"),
+        ((IMAGE, 1.0), "Samples, item 0: its label is 1.0; give the number"),
+        ((IMAGE, np.float32(1)), "Samples, item 0: its label is 1.0; give the number"),
+        ((IMAGE, torch.tensor([1])), "Samples, item 0: its label has shape (1,); give the number"),
     ],
 )
 def test_samples_of_another_kind_are_told(sample, message, tmp_path):
@@ -201,6 +205,17 @@ def test_an_error_of_a_data_set_is_its_own():
 
     with pytest.raises(TypeError, match=r"^no such picture"):
         fit(linear, Served(broken), num_classes=2, method=Supervised(), **SHORT)
+
+
+def test_a_network_that_ends_in_softmax_is_told():
+    def network(*last):
+        return lambda: nn.Sequential(nn.Flatten(), nn.Linear(16, 2), *last)
+
+    with pytest.warns(CoteachWarning, match="the network gives probabilities, .*; leave its softmax out"):
+        fit(network(nn.Softmax(1)), (IMAGES, LABELS), method=Supervised(), **SHORT)
+    fit(
+        network(nn.LogSoftmax(1)), (IMAGES, LABELS), method=Supervised(), **SHORT
+    )  # its softmax is what it is of
 
 
 class Collated(Served):

@@ -24,7 +24,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.training.figures import best_mode, validation_metrics
 from coteach.training.options import SchedulerOptions
 from coteach.training.precheck import refuse_lbfgs
-from coteach.training.rehearsal import Misfit, find_misfit
+from coteach.training.rehearsal import Misfit, find_misfit, warn_of_probabilities
 from coteach.training.run import TrainingRun
 from coteach.types import Batch
 
@@ -86,6 +86,8 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
             if found is not None:
                 where = "" if source == "train" else f" (in {source}_dataset)"
                 raise ConfigError("model", f"{found.cause}{where}", _remedy(found, node, resolver))
+            if source == "train":
+                warn_of_probabilities(network, batch.inputs)
             for name, metric in run.metrics.items():
                 _rehearse_metric(method, metric, f"metrics.{name}", batch)
 

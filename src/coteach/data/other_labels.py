@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -20,7 +21,7 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
     """Refuse integer labels that are none of the classes: in training they would pass for no label.
 
     All are looked at where they are listed: in ``targets``, as torchvision's sets have them, or in a ``TensorDataset``.
-    Of another set some samples are drawn, from all over it. Labels of another kind than one integer an image pass.
+    Of another set some samples are drawn, from all over it. Maps and shares pass.
 
     Args:
         dataset: gives ``(image, label)`` or ``{"image", "mask"}``.
@@ -28,7 +29,7 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
         learns: it is trained on: labels of one class only are refused, too, where all are looked at.
 
     Raises:
-        InputError: a label is neither a class nor -1, or there is no sample, or only one class.
+        InputError: a label is neither a class nor -1, or no number of a class at all, or there is no sample, or only one class.
     """
     name = type(dataset).__name__
     if len(dataset) == 0:
@@ -38,9 +39,11 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
     if labels is None:
         items = range(0, len(dataset), -(-len(dataset) // _LOOKED_AT))
         targets = [sample_parts(dataset[item], dataset, item)[1] for item in items]
+        collates = hasattr(dataset, "collate")  # may make classes of anything
         for item, target in zip(items, targets, strict=True):
-            if target is None and learns:
-                raise InputError(f"{name}, item {item}", "its label is None", "give -1 for no label")
+            if not collates and (cause := _no_label(target)) and (learns or target is not None):
+                remedy = "give the number of its class, an integer; -1 is no label"
+                raise InputError(f"{name}, item {item}", f"its label {cause}", remedy)
         drawn = [_integer(target) for target in targets]
         if None in drawn:
             return
@@ -64,6 +67,18 @@ def _listed(dataset: Any) -> np.ndarray | None:
     except ValueError:  # several to a sample
         return None
     return found if found.ndim == 1 and np.issubdtype(found.dtype, np.integer) else None
+
+
+def _no_label(label: Any) -> str:
+    """Why something is no label of any kind; empty if it may be one."""
+    if label is None or isinstance(label, str | bytes | float):
+        return f"is {label!r}"
+    if not isinstance(label, Tensor | np.ndarray | np.generic):
+        return ""
+    given = label if isinstance(label, Tensor) else torch.as_tensor(label)
+    if given.ndim == 0 and given.is_floating_point():
+        return f"is {given.item()!r}"
+    return "has shape (1,)" if given.shape == (1,) else ""
 
 
 def _integer(label: Any) -> int | None:

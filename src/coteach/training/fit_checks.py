@@ -19,7 +19,7 @@ from coteach.methods.label_method import LabelMethod
 from coteach.training.fit_arguments import check_fresh
 from coteach.training.fit_identity import in_words, made_optimizer, made_schedule
 from coteach.training.precheck import refuse_lone_sample, schedule_remarks
-from coteach.training.rehearsal import find_misfit
+from coteach.training.rehearsal import find_misfit, warn_of_probabilities
 from coteach.training.run import TrainingRun
 
 
@@ -91,6 +91,8 @@ def _check_network(run: TrainingRun, network: nn.Module, source: str, images: An
         if images.dtype != torch.float32:
             remedy += f", or images of float32 (these are {str(images.dtype).removeprefix('torch.')})"
         raise OptionError("model_factory", cause, remedy)
+    if source == "train":
+        warn_of_probabilities(network, images)
     if found is not None:
         raise InputError(source, f"the network {found.cause}", "give images like those of training")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from coteach.errors import CoteachError
+from coteach.errors import CoteachError, CoteachWarning
 
 # How torch words a first layer that is made for another number of bands: (pattern, group with what it takes).
 _BANDS = (
     (re.compile(r"to have (\d+) channels, but got (\d+) channels"), 1),
     (re.compile(r"running_mean should contain (\d+) elements not (\d+)"), 2),
 )
+_EVEN = 1e-5  # by which probabilities of float32 may miss 1
 
 
 def as_written() -> AbstractContextManager[Any]:
@@ -88,6 +90,24 @@ def find_misfit(
     except Exception as error:  # noqa: BLE001 -- networks come from anywhere
         return _from_error(str(error) or type(error).__name__, sample)
     return _from_scores(scores, sample, num_classes, tuple(labelled))
+
+
+def warn_of_probabilities(
+    network: Callable[[Shaped[Tensor, "batch bands ..."]], Tensor], sample: Shaped[Tensor, "batch bands ..."]
+) -> None:
+    """Say that a network gives probabilities where losses take scores: their softmax is nearly even, and hardly learned from.
+
+    Args:
+        network: that fits ``sample``; called once, without gradient.
+        sample: images.
+    """
+    with torch.no_grad(), as_written():
+        scores = network(sample).double()
+    if (scores >= 0).all() and (scores.sum(1) - 1).abs().max() < _EVEN:
+        cause = (
+            "the network gives probabilities, which sum to 1, and losses take scores: it will hardly learn"
+        )
+        warnings.warn(f"{cause}; leave its softmax out", CoteachWarning, stacklevel=2)
 
 
 def _from_error(message: str, sample: Shaped[Tensor, "batch bands ..."]) -> Misfit:
