@@ -2,13 +2,16 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from eight_images import IMAGES, LABELS, linear
 from same_run import assert_same, assert_same_run, result
 from torch.utils._python_dispatch import TorchDispatchMode
 from toy_images import ToyImages, image_method, image_network
 from toys import PartlyLabelled, ToyMaps, first_step, make_batch, make_method, toy_run, without_labels
 
+from coteach import Supervised, fit
 from coteach.losses.target import all_labelled
 from coteach.methods.discovery import discover_methods
 from coteach.methods.label_method import LabelMethod
@@ -229,3 +232,25 @@ def test_maps_and_what_lies_on_a_device_are_not_asked():
     assert not all_labelled({"mask": torch.eye(3), "w_conf": torch.tensor([[1.0], [0.0], [1.0]])}, 3)
     assert not all_labelled(None, 3)
     assert not all_labelled([{"boxes": torch.zeros(1, 4)}], 3)
+
+
+def test_a_fused_optimizer_passes_over_gradients_that_overflow(tmp_path):
+    """Those of the first steps do, at the scale that torch begins with; each time it is halved."""
+    images = 100 * IMAGES
+    found = []
+    for fused in (True, False):
+        result = fit(
+            linear,
+            (images, LABELS),
+            method=Supervised(),
+            optimizer=partial(torch.optim.AdamW, lr=0.001, fused=fused),
+            options=TrainerOptions(precision="16-mixed", log_images=0),
+            output_dir=tmp_path / str(fused),
+            epochs=10,
+            batch_size=4,
+            device="cpu",
+        )
+        kept = torch.load(tmp_path / str(fused) / "checkpoints" / "last.ckpt", weights_only=True)
+        assert kept["coteach"]["stepper"]["scaler"]["scale"] < 2**13
+        found.append(result.predict(images[:, None]))
+    np.testing.assert_allclose(*found, atol=1e-3)

@@ -80,6 +80,9 @@ class Stepper:
                 optimizer.zero_grad()  # to None: optimizers pass over such weights, and are counted as having stepped
                 optimizer.step()
         for optimizer in learning:
+            # Of a fused one torch leaves it to the optimizer to pass over gradients that are no numbers, and tells it so by an
+            # attribute, which here would be one of Lightning's wrapper: the optimizer itself would not know.
+            vars(optimizer)["_step_supports_amp_scaling"] = False
             self.scaler.step(optimizer)
             optimizer.zero_grad()
         if learning:
