@@ -426,7 +426,10 @@ def test_a_batch_of_one_that_batch_norm_cannot_learn_from(sets, tmp_path, capsys
     content = config(sets, tmp_path / "run", model=node, data_loader={"batch_size": 23})
     error = refused(tmp_path, capsys, content)
     assert "data_loader.batch_size: 23 leaves one of 24 samples over: BatchNorm cannot be trained on" in error
-    assert "set data_loader.drop_last: true, or give another batch_size" in error
+    assert (
+        "set data_loader.drop_last: true (in Python: loader=LoaderOptions(drop_last=True)), or give another batch_size"
+        in error
+    )
     content["data_loader"] = {"batch_size": 1}
     assert "BatchNorm cannot be trained on single samples" in refused(tmp_path, capsys, content)
 
