@@ -175,6 +175,8 @@ IMAGE = TENSORS.tensors[0][0]
         ((IMAGE, "cat"), "Samples, item 0: its label is 'cat'; give the number of its class, an integer"),
         ((IMAGE, 1.0), "Samples, item 0: its label is 1.0; give the number"),
         ((IMAGE, np.float32(1)), "Samples, item 0: its label is 1.0; give the number"),
+        ((IMAGE, torch.tensor(0.5)), "Samples, item 0: its label is 0.5; give the number"),
+        ((IMAGE, np.array("cat")), "Samples, item 0: its label is 'cat'; give the number"),
         ((IMAGE, torch.tensor([1])), "Samples, item 0: its label has shape (1,); give the number"),
     ],
 )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -75,10 +74,10 @@ def _no_label(label: Any) -> str:
         return f"is {label!r}"
     if not isinstance(label, Tensor | np.ndarray | np.generic):
         return ""
-    given = label if isinstance(label, Tensor) else torch.as_tensor(label)
-    if given.ndim == 0 and given.is_floating_point():
-        return f"is {given.item()!r}"
-    return "has shape (1,)" if given.shape == (1,) else ""
+    floating = label.is_floating_point() if isinstance(label, Tensor) else label.dtype.kind not in "iub"
+    if label.ndim == 0 and floating:
+        return f"is {label.item()!r}"
+    return "has shape (1,)" if tuple(label.shape) == (1,) else ""
 
 
 def _integer(label: Any) -> int | None:

@@ -36,7 +36,7 @@ def check_class_weights(weights: Sequence[float] | None, num_classes: int | None
 
 
 def _is_weight(given: Any) -> bool:
-    return isinstance(given, Real) and 0 <= float(given) < math.inf
+    return isinstance(given, Real | Tensor) and 0 <= float(given) < math.inf
 
 
 def all_weigh(weights: Sequence[float] | None) -> bool:
