@@ -399,6 +399,24 @@ def test_loading_never_fetches_pretrained_weights(trained, refused, monkeypatch)
     assert "it has no networks.a.encoder" in refused("evaluate", trained, "--dataset", "val_dataset")
 
 
+@pytest.mark.filterwarnings("default::coteach.errors.CoteachWarning")
+def test_a_network_that_ends_in_softmax_is_told(configure, capsys):
+    model = {
+        "_target_": "segmentation_models_pytorch.Unet",
+        "encoder_name": "resnet18",
+        "encoder_weights": None,
+        "encoder_depth": 3,
+        "decoder_channels": [32, 16, 8],
+        "in_channels": 3,
+        "classes": 2,
+        "activation": "softmax2d",
+    }
+    trainer = {"max_epochs": 1, "max_steps": 1, "accelerator": "cpu", "devices": 1}
+    assert run("train", configure(model=model, trainer=trainer)) == 0
+    told = "Warning: the network gives probabilities, which sum to 1, and losses take scores"
+    assert told in capsys.readouterr().err
+
+
 def test_extra_figures_of_validation(configure, tmp_path):
     metrics = {
         "kappa": {"_target_": "torchmetrics.classification.MulticlassCohenKappa", "num_classes": 2},
