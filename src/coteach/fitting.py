@@ -104,14 +104,12 @@ def fit(
         >>> result.predict(images[:, None]).shape
         (8, 2)
     """
-    if keep not in ("last", "best") or (keep == "best" and val is None):
-        cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
-        raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
     check_arguments(model_factory=model_factory, method=method, epochs=epochs, batch_size=batch_size, lr=lr)
     check_arguments(optimizer=optimizer, scheduler=scheduler, num_classes=num_classes, seed=seed)
     check_arguments(
         output_dir=output_dir, device=device, num_workers=num_workers, loader=loader, options=options
     )
+    _check_keep(keep, options, epochs, validated=val is not None)
     refuse_in_starting_process(num_workers)
     epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)  # NumPy's are no JSON
     sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val, "val")})
@@ -149,6 +147,17 @@ def fit(
             reader,
             num_bands,
         )
+
+
+def _check_keep(keep: str, options: TrainerOptions | None, epochs: int, *, validated: bool) -> None:
+    """Refuse to keep the best of no validation."""
+    every = 1 if options is None or options.max_steps is not None else options.check_val_every_n_epoch
+    if keep not in ("last", "best") or (keep == "best" and not validated):
+        cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
+        raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
+    if keep == "best" and every > epochs:
+        cause = f"'best' needs a validation, and there is none: check_val_every_n_epoch {every} of {epochs} epochs"
+        raise OptionError("keep", cause, "lower check_val_every_n_epoch, or train longer")
 
 
 def _num_bands(dataset: Any) -> int | None:

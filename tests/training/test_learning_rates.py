@@ -104,6 +104,18 @@ def test_one_that_is_long_enough_is_not(schedule, tmp_path):
     assert len(trained(schedule, tmp_path).history["train/loss_epoch"]) == 4
 
 
+def test_a_run_too_short_to_be_validated_is_told(tmp_path):
+    options = TrainerOptions(check_val_every_n_epoch=5, monitor="val/loss", log_images=0)
+    with pytest.warns(
+        CoteachWarning, match="check_val_every_n_epoch 5 is more than the 2 epochs, so nothing"
+    ):
+        result = trained(partial(StepLR, step_size=1), tmp_path, 2, options=options)
+    assert not result.history.get("val/loss")
+    with pytest.raises(OptionError, match="keep: 'best' needs a validation, and there is none: check_val"):
+        trained(partial(StepLR, step_size=1), tmp_path / "best", 2, options=options, keep="best")
+    assert not (tmp_path / "best").exists()
+
+
 def test_both_schedules_are_spoken_of(tmp_path):
     method = CoTeaching(CoTeachingConfig(e_warm=9, p_start=1, p_end=1))
     with pytest.warns(CoteachWarning) as told:

@@ -11,7 +11,7 @@ import torch
 from toys import ToyMaps, toy_run
 
 from coteach.cli.targets import TargetResolver
-from coteach.errors import ConfigError, TrainingError
+from coteach.errors import ConfigError, CoteachWarning, TrainingError
 from coteach.fitting import fit
 from coteach.methods.discovery import create_method
 from coteach.training.checkpoints import load_checkpoint
@@ -94,7 +94,10 @@ def test_a_run_whose_figure_stays_the_same_stops_and_is_finished(tmp_path):
         "stopped_early": True,
     }
     written = file.stat().st_mtime_ns
-    train(toy_run(tmp_path, "supervised", **changes))
+    with pytest.warns(
+        CoteachWarning, match="was ended by early_stop_patience after 3 epochs; it stays as it is"
+    ):
+        train(toy_run(tmp_path, "supervised", **changes))
     assert file.stat().st_mtime_ns == written
 
 

@@ -63,7 +63,7 @@ def refuse_lbfgs(optimizer: Optimizer) -> None:
 
 
 def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str]:
-    """What is to be said of the schedules of learning rate and method: shorter than the run, or longer.
+    """What is to be said of the schedules of learning rate, method and validation: shorter than the run, or longer.
 
     Args:
         run: what is to be trained.
@@ -75,12 +75,21 @@ def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str
     if schedule is not None:
         check_kept(schedule)
     epochs, rates = run.options.epoch_limit, run.scheduler
-    remarks = [_method_remark(run, epochs)]
+    remarks = [_method_remark(run, epochs), _validation_remark(run, epochs)]
     by_epochs = epochs is not None and run.options.max_steps is None  # else it may end before them
     if schedule is not None and rates is not None and rates.interval == "epoch" and by_epochs:
         assert epochs is not None
         remarks.append(remark_on_rates(schedule, epochs))
     return [remark for remark in remarks if remark]
+
+
+def _validation_remark(run: TrainingRun, epochs: int | None) -> str:
+    every = run.options.check_val_every_n_epoch
+    if "val" not in run.datasets or epochs is None or run.options.max_steps is not None or every <= epochs:
+        return ""
+    return (
+        f"check_val_every_n_epoch {every} is more than the {epochs} epochs, so nothing is validated; lower it"
+    )
 
 
 def _method_remark(run: TrainingRun, epochs: int | None) -> str:

@@ -119,12 +119,10 @@ def train(run: TrainingRun) -> Path:
             name: value.to("meta") for name, value in method_weights(content).items()
         }  # names and shapes
         del content
-    finished = run.options.is_reached(reached["epochs"], reached["batches_seen"]) or reached.get(
-        "stopped_early", False
-    )
+    enough = run.options.is_reached(reached["epochs"], reached["batches_seen"])
     facts = _facts(run)
-    if finished:
-        _warn_of_fewer(run, reached["epochs"])
+    if enough or reached.get("stopped_early", False):
+        _warn_of_other_length(run, reached["epochs"], early=not enough)
         _write_files(run)  # names and colours of classes may be others
         if not state.get("finished"):  # killed between the last checkpoint and this note
             write_state(run.output_dir, facts | {"finished": True, "seconds": reached["seconds"]})
@@ -159,11 +157,15 @@ def train(run: TrainingRun) -> Path:
     return last
 
 
-def _warn_of_fewer(run: TrainingRun, epochs: int) -> None:
-    """Tell that a run is longer already than it was asked to be."""
+def _warn_of_other_length(run: TrainingRun, epochs: int, *, early: bool) -> None:
+    """Tell that a run is longer already than it was asked to be, or has ended before."""
     limit = run.options.epoch_limit
-    if limit is not None and epochs > limit:
+    cause = ""
+    if early:
+        cause = f"was ended by early_stop_patience after {epochs} epochs; it stays as it is"
+    elif limit is not None and epochs > limit:
         cause = f"has {epochs} epochs already; asked for {limit}, it stays as it is"
+    if cause:
         warnings.warn(f"{run.output_dir}: {cause}", CoteachWarning, stacklevel=4)  # past train and fit
 
 
