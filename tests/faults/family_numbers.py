@@ -16,7 +16,7 @@ from fault_frame import Family, Try
 from same_run import assert_same
 from toys import ToyMaps, first_step, make_batch, make_method, toy_network, toy_run, without_labels
 
-from coteach.errors import TrainingError
+from coteach.errors import CoteachWarning, TrainingError
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.loss_guard import BAD_BATCH_FILE
 from coteach.training.options import TrainerOptions
@@ -77,7 +77,8 @@ def recover(folder: Path, method: str, factor: float) -> None:
             make_network=Steep,
             make_optimizer=lambda p: torch.optim.SGD(p, lr=lr),
         )
-        train(made)
+        with pytest.warns(CoteachWarning, match="16-mixed"):
+            train(made)
         return load_checkpoint(folder / str(lr) / "checkpoints" / "last.ckpt")
 
     end, start = run(0.1 / factor), run(0.0)

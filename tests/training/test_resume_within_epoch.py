@@ -65,6 +65,7 @@ def asked(folder, method, changes, **length):
         ),
     ],
 )
+@pytest.mark.filterwarnings("ignore:16-mixed:coteach.errors.CoteachWarning")
 def test_stopped_by_max_steps_and_gone_on(tmp_path, method, changes, stops):
     train(asked(tmp_path / "whole", method, changes))
     for stop in stops:

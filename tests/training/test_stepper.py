@@ -234,6 +234,7 @@ def test_maps_and_what_lies_on_a_device_are_not_asked():
     assert not all_labelled([{"boxes": torch.zeros(1, 4)}], 3)
 
 
+@pytest.mark.filterwarnings("ignore:16-mixed:coteach.errors.CoteachWarning")
 def test_a_fused_optimizer_passes_over_gradients_that_overflow(tmp_path):
     """Those of the first steps do, at the scale that torch begins with; each time it is halved."""
     images = 100 * IMAGES

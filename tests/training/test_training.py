@@ -10,7 +10,7 @@ import torch
 from toy_images import ToyImages, image_network
 from toys import ToyMaps, adam, toy_network, toy_run
 
-from coteach.errors import ConfigError, TrainingError
+from coteach.errors import ConfigError, CoteachWarning, TrainingError
 from coteach.methods.base import Stream
 from coteach.training.checkpoints import load_checkpoint
 from coteach.training.options import SchedulerOptions, TrainerOptions
@@ -179,6 +179,7 @@ def test_clipping_acts_on_each_network_by_itself(tmp_path):
         assert moved == pytest.approx(1e-4, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:16-mixed:coteach.errors.CoteachWarning")
 def test_an_overflow_in_one_network_skips_only_its_step(tmp_path):
     class Overflows(torch.nn.Module):
         """Its first instance gives gradients beyond float16."""
@@ -223,10 +224,18 @@ def test_an_overflow_in_one_network_skips_only_its_step(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+@pytest.mark.filterwarnings("ignore:16-mixed:coteach.errors.CoteachWarning")
 def test_mixed_precision_trains(tmp_path, precision):
     train(toy_run(tmp_path, options={"max_epochs": 3, "precision": precision}))
     losses = figures(tmp_path, "train/loss_epoch")
     assert losses[-1] < losses[0]
+
+
+def test_float16_on_a_processor_is_told_to_be_slow(tmp_path):
+    with pytest.warns(
+        CoteachWarning, match="16-mixed may be a hundred times slower .* take bf16-mixed or 32-true"
+    ):
+        train(toy_run(tmp_path, options={"max_epochs": 1, "precision": "16-mixed"}))
 
 
 def figures(folder, column):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from coteach.data.keyed import stable_seed
-from coteach.errors import ConfigError
+from coteach.errors import ConfigError, CoteachWarning
 from coteach.training.checkpoints import KeptCheckpoint, WholeCheckpointIO
 from coteach.training.early_stop import early_stop
 from coteach.training.loader_workers import EndLoaderWorkers
@@ -74,8 +75,12 @@ def make_trainer(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    if options.sync_batchnorm and trainer.strategy.root_device.type == "cpu":
-        raise ConfigError("trainer.sync_batchnorm", "torch has it for GPUs only", "set it to false")
+    if trainer.strategy.root_device.type == "cpu":
+        if options.sync_batchnorm:
+            raise ConfigError("trainer.sync_batchnorm", "torch has it for GPUs only", "set it to false")
+        if options.precision == "16-mixed" and trainer.is_global_zero:
+            cause = "16-mixed may be a hundred times slower than 32-true on a processor"
+            warnings.warn(f"{cause}; take bf16-mixed or 32-true", CoteachWarning, stacklevel=3)
     return trainer
 
 
