@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -128,3 +129,26 @@ def test_the_first_file_that_is_written_clears_its_folder(tmp_path):
     (tmp_path / names[0]).touch()
     write_text(tmp_path / "b.csv", "y")
     assert (tmp_path / names[0]).exists()
+
+
+def test_of_a_container_whose_processes_have_numbers_of_their_own_nobody_knows_whether_they_go_on(tmp_path):
+    """It may have the name of this computer; Linux says by a link in whose numbers a process counts."""
+    told = "import os; os.readlink = lambda link: 'of a container'; from coteach.files import partial_path; "
+    asked = [sys.executable, "-c", f"{told}print(partial_path(__import__('pathlib').Path('a.tif')))"]
+    name = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    theirs = tmp_path / re.sub(r"-\d+\.part$", f"-{NO_PROCESS}.part", name)
+    theirs.touch()
+    remove_leftovers(tmp_path)
+    assert theirs.exists()
+    os.utime(theirs, (0, 0))
+    remove_leftovers(tmp_path)
+    assert not theirs.exists()
+
+
+def test_a_working_folder_that_is_gone_is_told_with_the_file(tmp_path):
+    code = "import os; os.rmdir(os.getcwd()); from pathlib import Path; from coteach.files import write_text; write_text(Path('a.csv'), '')"
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
+    )
+    assert done.stderr.rstrip().endswith("No such file or directory: 'a.csv'"), done.stderr

@@ -16,9 +16,18 @@ from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
+
+def _where() -> str:
+    """Where numbers tell processes apart: this computer, and of containers with its name each for itself."""
+    try:
+        return platform.node() + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not on Linux
+        return platform.node()
+
+
 # the disk is full, the user's share of it is, or no file may be as large
 _NO_SPACE = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_HOST = f"{zlib.crc32(_where().encode()):08x}"
 _PARTIAL = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.part")
 _START = uuid4().hex[:6]  # tells this process from a killed one that had the same number
 _FORSAKEN = 3600  # seconds; another computer's process cannot be asked, but nobody is so slow
@@ -29,7 +38,8 @@ def partial_path(path: Path) -> Path:
 
     A process that asks for the first time in a folder removes there what killed ones have left.
     """
-    _clear_once(path.parent.absolute())
+    with suppress(OSError):  # no such folder, or it may not be read: whoever writes there is told
+        _clear_once(path.parent.absolute())
     # short: file systems take names of 255 bytes, and ids may have 200
     return path.with_name(f".{_START}{uuid4().hex[:4]}.{path.name}.{_HOST}-{os.getpid()}.part")
 
@@ -37,7 +47,7 @@ def partial_path(path: Path) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of processes that were killed; those of processes that go on stay.
 
-    Those of another computer stay for an hour after they were last written to.
+    Those of another computer or container stay for an hour after they were last written to.
     """
     for file in folder.iterdir():
         found = _PARTIAL.fullmatch(file.name)
@@ -47,8 +57,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @cache  # once: a folder may get a hundred thousand files
 def _clear_once(folder: Path) -> None:
-    with suppress(OSError):  # no such folder, or it may not be read: whoever writes there is told
-        remove_leftovers(folder)
+    remove_leftovers(folder)
 
 
 def _is_fresh(file: Path) -> bool:

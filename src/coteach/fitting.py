@@ -23,7 +23,7 @@ from coteach.errors import OptionError
 from coteach.methods.base import NetworkFactory
 from coteach.methods.label_method import LabelMethod
 from coteach.report.logs import read_log
-from coteach.training.checkpoints import checkpoint_path, load_checkpoint, method_weights
+from coteach.training.checkpoints import FOLDER, checkpoint_path, load_checkpoint, method_weights
 from coteach.training.fit_arguments import check_arguments, check_samples
 from coteach.training.fit_checks import check_fit
 from coteach.training.fit_identity import identity_of
@@ -109,7 +109,7 @@ def fit(
     check_arguments(
         output_dir=output_dir, device=device, num_workers=num_workers, loader=loader, options=options
     )
-    _check_keep(keep, options, epochs, validated=val is not None)
+    _check_keep(keep, validated=val is not None)
     refuse_in_starting_process(num_workers)
     epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)  # NumPy's are no JSON
     sets = {"train": as_dataset(dataset)} | ({} if val is None else {"val": as_dataset(val, "val")})
@@ -134,11 +134,13 @@ def fit(
             after_sigterm=_AFTER_SIGTERM,
             folder_stays=output_dir is not None,
         )
+        if keep == "best":
+            _check_best(run)
         made = check_fit(run)
         num_bands = _num_bands(sets["train"])
         run = replace(run, identity=identity_of(run, made, lr=lr))
         train(run)
-        _load(run, checkpoint_path(folder, keep))
+        _load(run, _kept(folder, keep))
         reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
         return FitResult(
             method,
@@ -149,15 +151,29 @@ def fit(
         )
 
 
-def _check_keep(keep: str, options: TrainerOptions | None, epochs: int, *, validated: bool) -> None:
-    """Refuse to keep the best of no validation."""
-    every = 1 if options is None or options.max_steps is not None else options.check_val_every_n_epoch
+def _check_keep(keep: str, *, validated: bool) -> None:
     if keep not in ("last", "best") or (keep == "best" and not validated):
         cause = "needs val" if keep == "best" else f"{keep!r} is unknown"
         raise OptionError("keep", cause, "give keep='last', or keep='best' and a val")
-    if keep == "best" and every > epochs:
-        cause = f"'best' needs a validation, and there is none: check_val_every_n_epoch {every} of {epochs} epochs"
+
+
+def _check_best(run: TrainingRun) -> None:
+    """Refuse to keep the best of no validation."""
+    every, epochs = run.options.check_val_every_n_epoch, run.options.max_epochs
+    validated = (run.output_dir / FOLDER / "best.ckpt").is_file()  # by a longer run, which stays as it is
+    if epochs is not None and every > epochs and not validated:
+        cause = (
+            f"'best' needs a validation, and there is none: check_val_every_n_epoch {every}, epochs {epochs}"
+        )
         raise OptionError("keep", cause, "lower check_val_every_n_epoch, or train longer")
+
+
+def _kept(folder: Path, keep: str) -> Path:
+    """The checkpoint to keep; how many batches an epoch has, and so whether ``max_steps`` ends before a validation, is seen then."""
+    if keep == "best" and not (folder / FOLDER / "best.ckpt").is_file():
+        cause = "'best' needs a validation, and max_steps ended the run before the first"
+        raise OptionError("keep", cause, "give keep='last', or more max_steps")
+    return checkpoint_path(folder, keep)
 
 
 def _num_bands(dataset: Any) -> int | None:

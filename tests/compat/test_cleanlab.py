@@ -120,14 +120,27 @@ def test_bad_arguments_of_the_loss_are_named():
 @pytest.mark.usefixtures("unchecked")
 def test_arguments_of_another_kind_are_named():
     y, t = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
-    for rate in ("0.2", None, [0.1, 0.2], torch.zeros(2)):
+    for rate in (
+        "0.2",
+        None,
+        True,
+        [0.1, 0.2],
+        torch.zeros(2),
+        np.array(["0.2"]),
+        np.array([None]),
+        torch.tensor(1j),
+    ):
         with pytest.raises(OptionError, match=r"forget_rate: is \w+; give one number"):
             loss_coteaching(y, y, t, rate)
-    for labels in (t.numpy(), t.float(), t[:, None], t[:3]):
+    for labels in (t.numpy(), t.float(), t.to(torch.complex64), t[:, None], t[:3]):
         with pytest.raises(InputError, match=r"t: labels are .*; give a tensor of integers of shape \(4,\)"):
             loss_coteaching(y, y, labels, 0.2)
-    with pytest.raises(OptionError, match=r"class_weights: \['1', '2'\] are no weights"):
-        loss_coteaching(y, y, t, 0.2, ["1", "2"])
+    for weights in (["1", "2"], [torch.ones(2), torch.ones(2)], [None, 1]):
+        with pytest.raises(OptionError, match=r"class_weights: \[.*\] are no weights"):
+            loss_coteaching(y, y, t, 0.2, weights)
+    for number in (0.5, np.array(0.5)):
+        with pytest.raises(OptionError, match=r"class_weights: shape \(\) for 2 classes; give one a class"):
+            loss_coteaching(y, y, t, 0.2, number)
 
 
 def test_labels_of_short_integers_are_labels():

@@ -27,6 +27,14 @@ def logits_of(name, options, batch):
     return {network: method.networks[network](batch.inputs) for network in method.trained}
 
 
+@pytest.mark.parametrize(
+    "weights", [0.5, torch.tensor(0.5), [[1.0, 2.0]], torch.ones(2, 2), ["1", "2"], [1j, 1]]
+)
+def test_what_is_no_row_of_weights_is_refused(weights):
+    with pytest.raises(OptionError, match=r"(?s)class_weights: .* no weights; give numbers >= 0"):
+        check_class_weights(weights)
+
+
 def test_an_item_weighs_as_the_classes_of_its_label():
     probs = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.5, 0.25, 0.25]])
     assert expected_class_weight(probs, [1.0, 2.0, 4.0]).tolist() == [1.0, 4.0, 2.0]

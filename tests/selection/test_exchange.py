@@ -90,7 +90,7 @@ def test_losses_with_a_graph_are_left_alone():
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("ratio", ["0.5", None, ["a", "b"]])
+@pytest.mark.parametrize("ratio", ["0.5", None, ["a", "b"], {0: "a", 1: 0.5}, {"a": 0.5}])
 def test_a_ratio_that_is_no_number_is_named(ratio):
     with pytest.raises(OptionError, match=r"keep_ratio: is .*; give the share of a class to keep, such as"):
         select_indices([0, 1], torch.rand(2, 2), ratio)

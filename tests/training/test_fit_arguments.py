@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from functools import partial
 
@@ -57,6 +58,10 @@ FEATURES = nn.Linear(16, 16)
         (
             {"model_factory": nn.Linear},
             "model_factory: cannot be called without arguments (missing a required argument: 'in_features'); give a",
+        ),
+        (
+            {"model_factory": partial(linear, 1)},
+            "model_factory: cannot be called without arguments (partial object ",
         ),
         ({"model_factory": "resnet18"}, "model_factory: is 'resnet18' (str)"),
         ({"model_factory": lambda: "resnet18"}, "model_factory: its network is 'resnet18' (str)"),
@@ -134,3 +139,20 @@ def test_numbers_of_numpy_are_numbers_and_frozen_layers_may_be_shared():
     finally:
         FEATURES.requires_grad_(True)
     assert result.predict(IMAGES[:, None]).shape == (8, 2)
+
+
+def test_a_decorator_may_give_a_factory_its_arguments():
+    """As packages of configurations do."""
+
+    def configured(make):
+        @functools.wraps(make)
+        def made():
+            return make(16)
+
+        return made
+
+    @configured
+    def network(features):
+        return nn.Sequential(nn.Flatten(), nn.Linear(features, 2))
+
+    assert fit(network, (IMAGES, LABELS), **GIVEN).history

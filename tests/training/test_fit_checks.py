@@ -178,6 +178,15 @@ IMAGE = TENSORS.tensors[0][0]
         ((IMAGE, torch.tensor(0.5)), "Samples, item 0: its label is 0.5; give the number"),
         ((IMAGE, np.array("cat")), "Samples, item 0: its label is 'cat'; give the number"),
         ((IMAGE, torch.tensor([1])), "Samples, item 0: its label has shape (1,); give the number"),
+        ((IMAGE, [0.5, 0.5]), "Samples, item 0: its label is [0.5, 0.5]; give the number"),
+        (
+            (IMAGE, torch.tensor([0, 1])),
+            "Samples, item 0: its label is [0, 1] of integers; give the number of its",
+        ),
+        (
+            (IMAGE, np.array([True, False])),
+            "its label is [True, False] of integers; give the number of its class, an integer, or",
+        ),
     ],
 )
 def test_samples_of_another_kind_are_told(sample, message, tmp_path):
@@ -199,6 +208,29 @@ def test_one_label_that_is_none_among_many_is_found():
     samples[1] = (IMAGE, None)
     with pytest.raises(InputError, match=r"sample 1: its label is None, others have one; give -1"):
         fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
+    samples[1] = (IMAGE, "cat")
+    with pytest.raises(InputError, match=r"sample 1: its label is 'cat'; give the number of its class; -1"):
+        fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
+
+
+def test_a_validation_has_labels():
+    bare = Samples([(image, None) for image in TENSORS.tensors[0]])
+    with pytest.raises(InputError, match="Samples, item 0: its label is None; give the number of its class"):
+        fit(linear, (IMAGES, LABELS), val=bare, method=Supervised(), **SHORT)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.uint64, torch.uint16])
+def test_unsigned_numbers_are_classes(kind):
+    def label(code):
+        return torch.tensor(int(code), dtype=kind) if isinstance(kind, torch.dtype) else kind(code)
+
+    def learned(labels):
+        samples = Samples(zip(TENSORS.tensors[0], labels, strict=True))
+        return fit(linear, samples, val=samples, num_classes=2, method=Supervised(), **SHORT).predict(
+            IMAGES[:, None]
+        )
+
+    np.testing.assert_array_equal(learned([label(code) for code in LABELS]), learned(LABELS))
 
 
 def test_an_error_of_a_data_set_is_its_own():

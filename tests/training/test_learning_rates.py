@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from types import SimpleNamespace
@@ -107,13 +108,57 @@ def test_one_that_is_long_enough_is_not(schedule, tmp_path):
 def test_a_run_too_short_to_be_validated_is_told(tmp_path):
     options = TrainerOptions(check_val_every_n_epoch=5, monitor="val/loss", log_images=0)
     with pytest.warns(
-        CoteachWarning, match="check_val_every_n_epoch 5 is more than the 2 epochs, so nothing"
+        CoteachWarning, match="check_val_every_n_epoch is 5, epochs are 2, so nothing is validated; lower"
     ):
         result = trained(partial(StepLR, step_size=1), tmp_path, 2, options=options)
     assert not result.history.get("val/loss")
     with pytest.raises(OptionError, match="keep: 'best' needs a validation, and there is none: check_val"):
         trained(partial(StepLR, step_size=1), tmp_path / "best", 2, options=options, keep="best")
     assert not (tmp_path / "best").exists()
+    limited = replace(options, max_steps=100)
+    with pytest.raises(OptionError, match="keep: 'best' needs a validation, and there is none: check_val"):
+        trained(partial(StepLR, step_size=1), tmp_path / "best", 2, options=limited, keep="best")
+    ended = replace(options, max_steps=1)
+    with pytest.raises(OptionError, match="keep: 'best' needs a validation, and max_steps ended the run bef"):
+        trained(partial(StepLR, step_size=1), tmp_path / "best", 9, options=ended, keep="best")
+
+
+@pytest.mark.filterwarnings("ignore::coteach.errors.CoteachWarning")
+def test_a_longer_run_that_was_validated_has_its_best(tmp_path):
+    options = TrainerOptions(check_val_every_n_epoch=3, monitor="val/loss", log_images=0)
+    first, again = (
+        trained(partial(StepLR, step_size=1), tmp_path, epochs, options=options, keep="best")
+        for epochs in (3, 2)
+    )
+    np.testing.assert_array_equal(first.predict(IMAGES), again.predict(IMAGES))
+
+
+def test_a_plateau_counts_validations(tmp_path):
+    """Those of every other epoch, of which none is good enough."""
+    options = TrainerOptions(check_val_every_n_epoch=2, monitor="val/loss", log_images=0)
+    plateau = partial(ReduceLROnPlateau, patience=0, threshold=1e9)
+    trained(plateau, tmp_path, 6, options=options)
+    assert [rate for rate, _ in Noting.noted] == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_a_rate_that_is_a_tensor_is_every_networks_own(tmp_path):
+    """Schedules of torch set it in place."""
+    method = CoTeaching(CoTeachingConfig(e_warm=1, p_start=1, p_end=1))
+
+    def rates(rate):
+        trained(
+            partial(StepLR, step_size=1, gamma=0.5),
+            tmp_path / str(type(rate)),
+            3,
+            partial(Noting, lr=rate),
+            method=method,
+        )
+        return [rate for rate, _ in Noting.noted]
+
+    rate = torch.tensor(0.01)
+    for given in (rate, 0.01):
+        assert rates(given) == pytest.approx([0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025])
+    assert rate == torch.tensor(0.01)
 
 
 def test_both_schedules_are_spoken_of(tmp_path):

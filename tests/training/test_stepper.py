@@ -255,3 +255,25 @@ def test_a_fused_optimizer_passes_over_gradients_that_overflow(tmp_path):
         assert kept["coteach"]["stepper"]["scaler"]["scale"] < 2**13
         found.append(result.predict(images[:, None]))
     np.testing.assert_allclose(*found, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:16-mixed:coteach.errors.CoteachWarning")
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_an_epoch_of_gradients_that_overflow_has_a_checkpoint(keep, tmp_path):
+    images = 100 * IMAGES
+    result = fit(
+        linear,
+        (images, LABELS),
+        val=(images, LABELS),
+        method=Supervised(),
+        options=TrainerOptions(precision="16-mixed", log_images=0),
+        output_dir=tmp_path,
+        epochs=2,
+        batch_size=8,
+        device="cpu",
+        keep=keep,
+    )
+    assert np.isfinite(result.predict(images)).all()
+    kept = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["coteach"]["stepper"]["scaler"]["scale"] == 2**14, "some gradients did not overflow"
+    assert kept["coteach"]["epochs"] == 2

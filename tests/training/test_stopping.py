@@ -95,7 +95,7 @@ def test_a_run_whose_figure_stays_the_same_stops_and_is_finished(tmp_path):
     }
     written = file.stat().st_mtime_ns
     with pytest.warns(
-        CoteachWarning, match="was ended by early_stop_patience after 3 epochs; it stays as it is"
+        CoteachWarning, match="was ended by early_stop_patience after 3 epochs and stays as it is; to train"
     ):
         train(toy_run(tmp_path, "supervised", **changes))
     assert file.stat().st_mtime_ns == written

@@ -76,18 +76,19 @@ def _cross_entropy(scores: Float[Tensor, "n c"], t: Int[Tensor, " n"]) -> Float[
 
 
 def _as_number(forget_rate: Any) -> float:
-    if isinstance(forget_rate, Real):
-        return float(forget_rate)
-    if isinstance(forget_rate, Tensor | np.ndarray) and math.prod(forget_rate.shape) == 1:
-        return float(forget_rate.item())
+    value: Any = forget_rate
+    if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) == 1:
+        value = value.item()
+    if not isinstance(value, bool) and isinstance(value, Real):
+        return float(value)
     remedy = "give one number, such as forget_rate_schedule[epoch]"
-    raise OptionError("forget_rate", f"is {type(forget_rate).__name__}", remedy)
+    raise OptionError("forget_rate", f"is {type(value).__name__}", remedy)
 
 
 def _checked_labels(t: Any, scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
     """As torch indexes by them: int64."""
     found = f"{t.dtype} of shape {tuple(t.shape)}" if isinstance(t, Tensor) else type(t).__name__
-    if not isinstance(t, Tensor) or t.is_floating_point() or t.shape != scores.shape[:1]:
+    if not isinstance(t, Tensor) or t.is_floating_point() or t.is_complex() or t.shape != scores.shape[:1]:
         remedy = f"give a tensor of integers of shape ({len(scores)},)"
         raise InputError("t", f"labels are {found}", remedy)
     labels: Tensor = t.long()
@@ -104,9 +105,11 @@ def _item_weights(
 ) -> Float[Tensor, " n"] | None:
     if class_weights is None:
         return None
-    if not isinstance(class_weights, Tensor):
-        check_class_weights(list(class_weights))
-    by_class = torch.as_tensor(class_weights, dtype=scores.dtype)
+    try:
+        by_class = torch.as_tensor(class_weights, dtype=scores.dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        remedy = "give numbers >= 0, not all of them 0"
+        raise OptionError("class_weights", f"{class_weights!r} are no weights", remedy) from error
     if by_class.shape != scores.shape[1:]:
         cause = f"shape {tuple(by_class.shape)} for {scores.shape[1]} classes"
         raise OptionError("class_weights", cause, "give one a class")

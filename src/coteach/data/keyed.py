@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from coteach.data.shared_batches import stack_samples
 from coteach.errors import InputError
 from coteach.types import Batch
+
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
 def stable_seed(*parts: int | str) -> int:
@@ -183,12 +186,21 @@ def sample_parts(sample: Any, dataset: Any, item: int) -> tuple[Any, Any, dict[s
             remedy = "call the label 'mask' and the image 'image', or give (image, label)"
             raise InputError(f"{type(dataset).__name__}, item {item}", cause, remedy)
         rest = {key: value for key, value in sample.items() if key not in ("image", "mask")}
-        return sample["image"], sample["mask"], rest
+        return sample["image"], _signed(sample["mask"]), rest
     if not isinstance(sample, tuple | list) or len(sample) != 2:
         kind = type(sample).__name__
         cause = f"gives a {kind} of {len(sample)}" if isinstance(sample, tuple | list) else f"gives a {kind}"
         raise InputError(f"{type(dataset).__name__}, item {item}", cause, "let it give (image, label)")
-    return sample[0], sample[1], {}
+    return sample[0], _signed(sample[1]), {}
+
+
+def _signed(target: Any) -> Any:
+    """Wide unsigned integers as int64: torch computes with few others."""
+    if isinstance(target, np.ndarray | np.generic) and target.dtype.kind == "u" and target.itemsize > 1:
+        return target.astype(np.int64)
+    if isinstance(target, Tensor) and target.dtype in _UNSIGNED:
+        return target.long()
+    return target
 
 
 def first_sample(dataset: Any, *, seed: int) -> dict[str, Any]:
@@ -224,6 +236,10 @@ def collate_batch(samples: Sequence[dict[str, Any]] | Batch) -> Batch:
     if len({target is None for target in targets[0]}) > 1:
         bare = next(sample["id"] for sample in samples if sample["targets"][0] is None)
         raise InputError(f"sample {bare}", "its label is None, others have one", "give -1 for no label")
+    for sample, target in zip(samples, targets[0], strict=True):
+        if isinstance(target, str | bytes):
+            remedy = "give the number of its class; -1 is no label"
+            raise InputError(f"sample {sample['id']}", f"its label is {target!r}", remedy)
     return Batch(
         ids=torch.tensor([sample["id"] for sample in samples]),
         views=tuple(stack_samples(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),

@@ -40,8 +40,8 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
         targets = [sample_parts(dataset[item], dataset, item)[1] for item in items]
         collates = hasattr(dataset, "collate")  # may make classes of anything
         for item, target in zip(items, targets, strict=True):
-            if not collates and (cause := _no_label(target)) and (learns or target is not None):
-                remedy = "give the number of its class, an integer; -1 is no label"
+            if not collates and (cause := _no_label(target)):
+                remedy = "give the number of its class, an integer, or an array of shares as floats; -1 is no label"
                 raise InputError(f"{name}, item {item}", f"its label {cause}", remedy)
         drawn = [_integer(target) for target in targets]
         if None in drawn:
@@ -70,14 +70,16 @@ def _listed(dataset: Any) -> np.ndarray | None:
 
 def _no_label(label: Any) -> str:
     """Why something is no label of any kind; empty if it may be one."""
-    if label is None or isinstance(label, str | bytes | float):
+    if label is None or isinstance(label, str | bytes | float | list | tuple):
         return f"is {label!r}"
     if not isinstance(label, Tensor | np.ndarray | np.generic):
         return ""
     floating = label.is_floating_point() if isinstance(label, Tensor) else label.dtype.kind not in "iub"
     if label.ndim == 0 and floating:
         return f"is {label.item()!r}"
-    return "has shape (1,)" if tuple(label.shape) == (1,) else ""
+    if tuple(label.shape) == (1,):
+        return "has shape (1,)"
+    return f"is {label.tolist()} of integers" if label.ndim == 1 and not floating else ""
 
 
 def _integer(label: Any) -> int | None:

@@ -72,11 +72,13 @@ def check_noise(num_classes: Any, rate: Any) -> None:
 
 
 def generator(seed: Any) -> np.random.Generator:
-    """What random numbers are drawn from.
+    """What random numbers are drawn from: a generator of NumPy is taken as it is.
 
     Raises:
         OptionError: the seed is no whole number, or negative.
     """
+    if isinstance(seed, np.random.Generator):
+        return seed
     if not isinstance(seed, Integral) or seed < 0:
         raise OptionError("seed", f"is {seed!r}", "give a whole number from 0 on")
     return np.random.default_rng(int(seed))

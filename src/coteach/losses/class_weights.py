@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -15,11 +15,11 @@ from coteach.data.sending import sent
 from coteach.errors import OptionError
 
 
-def check_class_weights(weights: Sequence[float] | None, num_classes: int | None = None) -> None:
+def check_class_weights(weights: Any, num_classes: int | None = None) -> None:
     """Refuse weights that are none.
 
     Args:
-        weights: one a class, or None.
+        weights: a sequence of numbers, one a class, or None.
         num_classes: ``C``; None if it is not known yet.
 
     Raises:
@@ -27,16 +27,18 @@ def check_class_weights(weights: Sequence[float] | None, num_classes: int | None
     """
     if weights is None:
         return
-    if not all(map(_is_weight, weights)) or not any(weights):
-        raise OptionError(
-            "class_weights", f"{list(weights)} are no weights", "give numbers >= 0, not all of them 0"
-        )
+    several = isinstance(weights, Iterable) and getattr(weights, "ndim", 1) == 1
+    if not several or not all(map(_is_weight, weights)) or not any(weights):
+        told = list(weights) if several else weights
+        raise OptionError("class_weights", f"{told} are no weights", "give numbers >= 0, not all of them 0")
     if num_classes is not None and len(weights) != num_classes:
         raise OptionError("class_weights", f"{len(weights)} for {num_classes} classes", "give one a class")
 
 
 def _is_weight(given: Any) -> bool:
-    return isinstance(given, Real | Tensor) and 0 <= float(given) < math.inf
+    if isinstance(given, Tensor) and given.ndim == 0:
+        given = given.item()
+    return isinstance(given, Real) and 0 <= float(given) < math.inf
 
 
 def all_weigh(weights: Sequence[float] | None) -> bool:

@@ -89,7 +89,7 @@ def _check_shape(x: Tensor) -> None:
     """
     if x.ndim != 4:
         cause = f"shape {tuple(x.shape)} is not (B, K, H, W)"
-        raise InputError("images", cause, "give a batch of images; rows of pixels are reshaped")
+        raise InputError("images", cause, "give a batch of images; reshape rows of pixels to it")
     height, width = x.shape[-2:]
     if min(height, width) < _SMALLEST:
         cause = f"{height} x {width} pixels are too few: CNN takes {_SMALLEST} x {_SMALLEST} or more"

@@ -115,19 +115,14 @@ def _one_loss_an_item(targets: Any, losses: Any) -> tuple[Tensor, list[Tensor]]:
 
 def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " g"]:
     """``(G,)`` the ratio of each of these classes, checked."""
-    if isinstance(keep_ratio, Mapping):
-        named = {int(c): float(ratio) for c, ratio in keep_ratio.items()}
+    given = _as_numbers(keep_ratio)
+    if isinstance(given, dict):
+        named = given
+    elif given.ndim == 0:
+        _check_ratio("keep_ratio", given.item())
+        named = dict.fromkeys(classes, given.item())
     else:
-        try:
-            given = torch.as_tensor(keep_ratio, dtype=torch.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            remedy = "give the share of a class to keep, such as 0.85, or one for each"
-            raise OptionError("keep_ratio", f"is {keep_ratio!r}", remedy) from error
-        if given.ndim == 0:
-            _check_ratio("keep_ratio", given.item())
-            named = dict.fromkeys(classes, given.item())
-        else:
-            named = dict(enumerate(given.tolist()))
+        named = dict(enumerate(given.tolist()))
     for c, ratio in named.items():
         _check_ratio(f"keep_ratio of class {c}", ratio)
     missing = [c for c in classes if c not in named]
@@ -136,6 +131,16 @@ def _ratios(keep_ratio: KeepRatio, classes: Sequence[int]) -> Float64[Tensor, " 
             "keep_ratio", f"none for class {missing[0]}", "give one for every class, or one for all"
         )
     return torch.tensor([named[c] for c in classes], dtype=torch.float64)
+
+
+def _as_numbers(keep_ratio: KeepRatio) -> dict[int, float] | Float64[Tensor, "*c"]:
+    try:
+        if isinstance(keep_ratio, Mapping):
+            return {int(c): float(ratio) for c, ratio in keep_ratio.items()}
+        return torch.as_tensor(keep_ratio, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        remedy = "give the share of a class to keep, such as 0.85, or one for each"
+        raise OptionError("keep_ratio", f"is {keep_ratio!r}", remedy) from error
 
 
 def _check_ratio(name: str, ratio: float) -> None:

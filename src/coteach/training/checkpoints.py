@@ -170,7 +170,17 @@ class KeptCheckpoint(ModelCheckpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A run that ``max_steps`` ended within an epoch has its last checkpoint: that of the batch it ended with."""
         if trainer.is_last_batch:
+            self._save_anyway()
             super().on_train_epoch_end(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """As Lightning does, also after an epoch that changed no weight."""
+        self._save_anyway()
+        super().on_validation_end(trainer, pl_module)
+
+    def _save_anyway(self) -> None:
+        """Lightning counts no steps in which gradients overflow, and saves nothing after an epoch that has only such steps."""
+        self._last_global_step_saved = -1
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Lightning forgets the score when the folder is another: here the folder is the one the run lies in."""

@@ -69,10 +69,10 @@ def _factory(option: str, value: Any) -> None:
         remedy = "give a function that makes a new network each time, such as lambda: SmallMobileNet(10)"
         raise OptionError(option, f"is {_told(value)}", remedy)
     try:
-        inspect.signature(value).bind()
-    except ValueError:  # of some built-in functions it cannot be told
-        return
-    except TypeError as error:
+        inspect.signature(value, follow_wrapped=False).bind()  # a decorator may give the arguments
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ValueError) and not isinstance(value, partial):
+            return  # of some built-in functions it cannot be told
         remedy = "give a function without arguments, such as functools.partial of a class with them"
         raise OptionError(option, f"cannot be called without arguments ({error})", remedy) from error
 

@@ -17,6 +17,7 @@ from coteach.data.image_set import ImageSet
 from coteach.errors import OptionError
 from coteach.training.checkpoints import FOLDER, without_numpy
 from coteach.training.precheck import refuse_lbfgs
+from coteach.training.rate_schedules import own_options
 from coteach.training.run import TrainingRun
 from coteach.training.state import read_state
 
@@ -76,6 +77,7 @@ def made_optimizer(run: TrainingRun, network: nn.Module) -> Optimizer:
         remedy = "let it return an optimizer, such as torch.optim.SGD(parameters, lr=0.1)"
         raise OptionError("optimizer", f"gives a {type(optimizer).__name__}", remedy)
     refuse_lbfgs(optimizer)
+    own_options(optimizer)  # or the schedule that is only tried would set the rate of those that train
     return optimizer
 
 

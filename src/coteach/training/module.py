@@ -29,7 +29,7 @@ from coteach.training.epoch_log import log_epoch
 from coteach.training.epoch_means import EpochMeans
 from coteach.training.loss_guard import LossGuard
 from coteach.training.options import SchedulerOptions, TrainerOptions
-from coteach.training.rate_schedules import RateSchedules
+from coteach.training.rate_schedules import RateSchedules, own_options
 from coteach.training.running_statistics import share_statistics
 from coteach.training.schedules import advance_schedules
 from coteach.training.stepper import Stepper
@@ -142,8 +142,8 @@ class MethodModule(L.LightningModule):
 
     def _new_optimizers(self) -> list[Optimizer]:
         made = [self.make_optimizer(network.parameters()) for network in self._trained_networks()]
-        for group in (group for optimizer in made for group in optimizer.param_groups):
-            group.update(without_numpy({key: value for key, value in group.items() if key != "params"}))
+        for optimizer in made:
+            own_options(optimizer)
         return made
 
     def training_step(self, batches: dict[str, Batch], batch_idx: int) -> None:
@@ -205,8 +205,13 @@ class MethodModule(L.LightningModule):
 
     def _step_schedulers(self, interval: str) -> None:
         if self.rates.interval == interval:
-            schedules = self._listed(self.lr_schedulers())
-            advance_schedules(schedules, self.trainer.callback_metrics, self.options.monitor)
+            every = self.options.check_val_every_n_epoch
+            advance_schedules(
+                self._listed(self.lr_schedulers()),
+                self.trainer.callback_metrics,
+                self.options.monitor,
+                validated=interval == "step" or (self.current_epoch + 1) % every == 0,
+            )
 
     @staticmethod
     def _listed(value: Any) -> list[Any]:

@@ -85,11 +85,9 @@ def schedule_remarks(run: TrainingRun, schedule: LRScheduler | None) -> list[str
 
 def _validation_remark(run: TrainingRun, epochs: int | None) -> str:
     every = run.options.check_val_every_n_epoch
-    if "val" not in run.datasets or epochs is None or run.options.max_steps is not None or every <= epochs:
+    if "val" not in run.datasets or epochs is None or every <= epochs:
         return ""
-    return (
-        f"check_val_every_n_epoch {every} is more than the {epochs} epochs, so nothing is validated; lower it"
-    )
+    return f"check_val_every_n_epoch is {every}, epochs are {epochs}, so nothing is validated; lower it"
 
 
 def _method_remark(run: TrainingRun, epochs: int | None) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
@@ -35,6 +36,18 @@ _SET_BY_SCHEDULES = {
     "base_momentum",
     "max_momentum",
 }
+
+
+def own_options(optimizer: Optimizer) -> None:
+    """Copy the options of an optimizer that is one of several: schedules set tensors in place, and a factory may give all the same.
+
+    NumPy's numbers become Python's, without which no checkpoint could be read.
+    """
+    for group in optimizer.param_groups:
+        plain = without_numpy({key: value for key, value in group.items() if key != "params"})
+        group.update(
+            {key: value.clone() if isinstance(value, Tensor) else value for key, value in plain.items()}
+        )
 
 
 class RateSchedules:

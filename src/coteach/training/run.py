@@ -162,7 +162,7 @@ def _warn_of_other_length(run: TrainingRun, epochs: int, *, early: bool) -> None
     limit = run.options.epoch_limit
     cause = ""
     if early:
-        cause = f"was ended by early_stop_patience after {epochs} epochs; it stays as it is"
+        cause = f"was ended by early_stop_patience after {epochs} epochs and stays as it is; to train longer, give another folder"
     elif limit is not None and epochs > limit:
         cause = f"has {epochs} epochs already; asked for {limit}, it stays as it is"
     if cause:

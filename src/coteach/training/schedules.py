@@ -6,6 +6,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -15,13 +16,16 @@ from coteach.errors import ConfigError, TrainingError
 from coteach.training.checkpoints import without_numpy
 
 
-def advance_schedules(schedules: Sequence[LRScheduler], figures: Mapping[str, Tensor], monitor: str) -> None:
+def advance_schedules(
+    schedules: Sequence[LRScheduler], figures: Mapping[str, Tensor], monitor: str, *, validated: bool = True
+) -> None:
     """Move every schedule on by one.
 
     Args:
         schedules: of one kind.
         figures: of the last validation.
         monitor: the one that ``ReduceLROnPlateau`` looks at.
+        validated: False after an epoch without validation: such a schedule waits then, and counts validations.
 
     Raises:
         TrainingError: it was not measured, or a schedule cannot be stepped, as at its end.
@@ -29,9 +33,9 @@ def advance_schedules(schedules: Sequence[LRScheduler], figures: Mapping[str, Te
     for schedule in schedules:
         if not isinstance(schedule, ReduceLROnPlateau):
             step_schedule(schedule)
-        elif monitor in figures:
+        elif validated and monitor in figures:
             schedule.step(float(figures[monitor]))
-        else:
+        elif validated:
             raise TrainingError("scheduler", f"needs {monitor}, which was not measured", "give a val_dataset")
 
 
@@ -90,7 +94,13 @@ def step_schedule(schedule: LRScheduler) -> None:
         TrainingError: there is none, as at its end.
     """
     try:
-        schedule.step()
+        with ExitStack() as quiet:
+            if (
+                getattr(schedule, "last_epoch", 0) == 0
+            ):  # where all gradients before it overflowed, torch finds it too early
+                quiet.enter_context(warnings.catch_warnings())
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+            schedule.step()
     except (ValueError, LookupError) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
         cause = f"{type(schedule).__name__} cannot be stepped ({said})"
