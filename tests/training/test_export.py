@@ -11,6 +11,7 @@ from torch import nn
 from toys import ToyMaps, toy_run
 
 from coteach.cli.config import load_config
+from coteach.cli.export import tell_exported
 from coteach.cli.main import main
 from coteach.cli.runs import load_trained
 from coteach.cli.targets import TargetResolver
@@ -164,12 +165,14 @@ def test_a_size_that_the_network_fixes_is_told(tmp_path):
     assert made.difference == 0
 
 
-def test_a_graph_that_holds_for_one_size_takes_that_size(tmp_path):
+def test_a_graph_that_holds_for_one_size_takes_that_size(tmp_path, capsys):
     """Of 28 x 28 pixels the last convolutions leave one: torch's graph of that holds for no other size."""
     method = method_of(lambda: CNN(1, 2), tmp_path)
     made = export_method(method, tmp_path / "m.pt2", "torch-export", num_bands=1, size=28)
     assert made.axes == {"batch": None, "bands": 1, "height": 28, "width": 28}
     assert made.difference < 1e-5
+    tell_exported(made)
+    assert "another --size may leave height and width free" in capsys.readouterr().out
     with pytest.raises(TrainingError, match=r"images: 20 x 20 pixels are too few: CNN takes 28 x 28"):
         export_method(method, tmp_path / "n.pt2", "torch-export", num_bands=1, size=20)
 

@@ -90,14 +90,15 @@ def export(
             "augmentation_list": config.train_dataset.get("augmentation_list"),
         },
     )
-    _print(made)
+    tell_exported(made)
 
 
-def _print(made: Exported) -> None:
+def tell_exported(made: Exported) -> None:
+    """Say what a file takes, and how far it is from the model."""
     axes = ", ".join(name if size is None else f"{name} {size}" for name, size in made.axes.items())
     say(f"exported: {made.path}, takes images ({axes})")
     if None not in (made.axes["height"], made.axes["width"]):
-        detail("another --size may leave height and width free")
+        say("another --size may leave height and width free")
     tried = ", ".join(" x ".join(map(str, shape)) for shape in made.checked)
     detail(f"compared on images of {tried}")
     say(f"largest difference of a probability from the model: {made.difference:.2g}")
