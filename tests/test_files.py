@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -152,3 +153,29 @@ def test_a_working_folder_that_is_gone_is_told_with_the_file(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path / "gone", capture_output=True, text=True, check=False
     )
     assert done.stderr.rstrip().endswith("No such file or directory: 'a.csv'"), done.stderr
+
+
+def test_a_leftover_that_may_not_be_removed_costs_one_look_at_its_folder(tmp_path, monkeypatch):
+    """As in a folder of several users; what lies behind it is removed all the same."""
+    theirs, gone = left_by(NO_PROCESS, tmp_path / "theirs"), left_by(NO_PROCESS, tmp_path / "gone")
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    looks, unlink, iterdir = [], Path.unlink, Path.iterdir
+
+    def refused_to(path, missing_ok=False):
+        if path.name == theirs.name:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    def looked_at(path):
+        looks.append(path)
+        return iter(sorted(iterdir(path), key=lambda file: file.name != theirs.name))
+
+    monkeypatch.setattr(Path, "unlink", refused_to)
+    monkeypatch.setattr(Path, "iterdir", looked_at)
+    for file in (theirs, gone):
+        (folder / file.name).touch()
+    for number in range(3):
+        write_text(folder / f"{number}.txt", "x")
+    assert looks == [folder]
+    assert {file.name for file in iterdir(folder)} == {theirs.name, "0.txt", "1.txt", "2.txt"}

@@ -18,11 +18,14 @@ from uuid import uuid4
 
 
 def _where() -> str:
-    """Where numbers tell processes apart: this computer, and of containers with its name each for itself."""
-    try:
-        return platform.node() + str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # not on Linux
-        return platform.node()
+    """Where numbers tell processes apart: this computer since it was switched on, and each container in it by itself."""
+    told = [platform.node()]
+    with suppress(OSError):  # not on Linux
+        told += [
+            Path("/proc/sys/kernel/random/boot_id").read_text(),
+            str(Path("/proc/self/ns/pid").readlink()),
+        ]
+    return " ".join(told)
 
 
 # the disk is full, the user's share of it is, or no file may be as large
@@ -38,7 +41,7 @@ def partial_path(path: Path) -> Path:
 
     A process that asks for the first time in a folder removes there what killed ones have left.
     """
-    with suppress(OSError):  # no such folder, or it may not be read: whoever writes there is told
+    with suppress(OSError):  # the working folder is gone: whoever writes there is told
         _clear_once(path.parent.absolute())
     # short: file systems take names of 255 bytes, and ids may have 200
     return path.with_name(f".{_START}{uuid4().hex[:4]}.{path.name}.{_HOST}-{os.getpid()}.part")
@@ -52,12 +55,14 @@ def remove_leftovers(folder: Path) -> None:
     for file in folder.iterdir():
         found = _PARTIAL.fullmatch(file.name)
         if found and not (_runs(int(found[2]), file) if found[1] == _HOST else _is_fresh(file)):
-            file.unlink(missing_ok=True)
+            with suppress(PermissionError):  # another user's
+                file.unlink(missing_ok=True)
 
 
 @cache  # once: a folder may get a hundred thousand files
 def _clear_once(folder: Path) -> None:
-    remove_leftovers(folder)
+    with suppress(OSError):  # no such folder, or it may not be read
+        remove_leftovers(folder)
 
 
 def _is_fresh(file: Path) -> bool:

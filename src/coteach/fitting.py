@@ -140,7 +140,7 @@ def fit(
         num_bands = _num_bands(sets["train"])
         run = replace(run, identity=identity_of(run, made, lr=lr))
         train(run)
-        _load(run, _kept(folder, keep))
+        _load(run, _kept(run, keep))
         reader = PictureReader.like(sets["train"]) if isinstance(sets["train"], ImageFiles) else None
         return FitResult(
             method,
@@ -168,12 +168,17 @@ def _check_best(run: TrainingRun) -> None:
         raise OptionError("keep", cause, "lower check_val_every_n_epoch, or train longer")
 
 
-def _kept(folder: Path, keep: str) -> Path:
-    """The checkpoint to keep; how many batches an epoch has, and so whether ``max_steps`` ends before a validation, is seen then."""
-    if keep == "best" and not (folder / FOLDER / "best.ckpt").is_file():
-        cause = "'best' needs a validation, and max_steps ended the run before the first"
-        raise OptionError("keep", cause, "give keep='last', or more max_steps")
-    return checkpoint_path(folder, keep)
+def _kept(run: TrainingRun, keep: str) -> Path:
+    """The checkpoint to keep. How many batches an epoch has, and so whether ``max_steps`` ends before a validation, is seen then."""
+    if keep == "best" and not (run.output_dir / FOLDER / "best.ckpt").is_file():
+        remedy, cause = "give keep='last'", f"there is no best.ckpt in {run.output_dir / FOLDER}"
+        if run.options.max_steps is not None:
+            cause, remedy = (
+                "'best' needs a validation, and max_steps ended the run before the first",
+                f"{remedy}, or more max_steps",
+            )
+        raise OptionError("keep", cause, remedy)
+    return checkpoint_path(run.output_dir, keep)
 
 
 def _num_bands(dataset: Any) -> int | None:

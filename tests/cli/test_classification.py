@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -108,6 +109,19 @@ def test_quiet_tells_of_no_epoch(sets, tmp_path, capsys):
     assert call("train", tmp_path / "conf.yaml", "--quiet") == 0
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "")
+
+
+def test_a_plateau_waits_in_epochs_without_validation(sets, tmp_path, capsys):
+    content = config(sets, tmp_path / "run")
+    content["scheduler"] = {
+        "_target_": "torch.optim.lr_scheduler.ReduceLROnPlateau",
+        "patience": 0,
+        "threshold": 1e9,
+    }
+    content["trainer"] |= {"check_val_every_n_epoch": 2, "max_epochs": 4}
+    assert train(tmp_path, content) == 0, capsys.readouterr().err
+    kept = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert kept["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.02 / 100)  # lowered twice
 
 
 def test_training_keeps_the_names_of_the_folders_and_logs_balanced_accuracy(trained):

@@ -135,9 +135,11 @@ def test_arguments_of_another_kind_are_named():
     for labels in (t.numpy(), t.float(), t.to(torch.complex64), t[:, None], t[:3]):
         with pytest.raises(InputError, match=r"t: labels are .*; give a tensor of integers of shape \(4,\)"):
             loss_coteaching(y, y, labels, 0.2)
-    for weights in (["1", "2"], [torch.ones(2), torch.ones(2)], [None, 1]):
+    for weights in (["1", "2"], [torch.ones(2), torch.ones(2)], [None, 1], [10**400, 1]):
         with pytest.raises(OptionError, match=r"class_weights: \[.*\] are no weights"):
             loss_coteaching(y, y, t, 0.2, weights)
+    turned = np.array([1.0, 2.0])[::-1]
+    assert loss_coteaching(y, y, t, 0.2, turned) == loss_coteaching(y, y, t, 0.2, [2.0, 1.0])
     for number in (0.5, np.array(0.5)):
         with pytest.raises(OptionError, match=r"class_weights: shape \(\) for 2 classes; give one a class"):
             loss_coteaching(y, y, t, 0.2, number)

@@ -64,12 +64,19 @@ def test_other_kinds_of_labels_pass():
     named = Theirs(["cat", "dog"], str)
     named.collate = lambda samples: samples  # makes classes of them
     check_other_labels(named, 2)
-    check_other_labels(Theirs([0, 9], lambda code: torch.full((4, 4), code)), 2)  # maps
+    for label in (np.float16([0.5, 0.5]), {"mask": 1}):
+        check_other_labels(Theirs([0, 1], lambda code, label=label: label), 2)
     data = Theirs([0, 1])
     data.targets = ["no", "integers"]
     check_other_labels(data, 2)
     with pytest.raises(InputError, match="Theirs: has no samples; give at least one"):
         check_other_labels(Theirs([]), 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 4), (2, 4, 4)])
+def test_maps_are_no_labels_of_images(shape):
+    with pytest.raises(InputError, match=r"item 0: its label has shape \(.*\), as of a map; give the number"):
+        check_other_labels(Theirs([0, 1], lambda code: torch.full(shape, code)), 2)
 
 
 def test_lists_that_are_no_labels_are_not_taken_for_them():

@@ -91,6 +91,9 @@ def test_same_seed_same_labels():
     one, two, other = (symmetric_noise(clean, 4, 0.5, seed=s).labels for s in (1, 1, 2))
     assert (one == two).all()
     assert (one != other).any()
+    drawn = np.random.default_rng(1)
+    assert (symmetric_noise(clean, 4, 0.5, seed=drawn).labels == one).all()
+    assert (symmetric_noise(clean, 4, 0.5, seed=drawn).labels != one).any()
 
 
 def test_items_without_a_label_and_shapes_stay():

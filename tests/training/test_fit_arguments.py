@@ -141,6 +141,11 @@ def test_numbers_of_numpy_are_numbers_and_frozen_layers_may_be_shared():
     assert result.predict(IMAGES[:, None]).shape == (8, 2)
 
 
+def test_a_factory_without_a_signature_is_called():
+    networks = [linear() for _ in range(9)]
+    assert fit(partial(next, iter(networks)), (IMAGES, LABELS), **GIVEN).history
+
+
 def test_a_decorator_may_give_a_factory_its_arguments():
     """As packages of configurations do."""
 

@@ -177,15 +177,17 @@ IMAGE = TENSORS.tensors[0][0]
         ((IMAGE, np.float32(1)), "Samples, item 0: its label is 1.0; give the number"),
         ((IMAGE, torch.tensor(0.5)), "Samples, item 0: its label is 0.5; give the number"),
         ((IMAGE, np.array("cat")), "Samples, item 0: its label is 'cat'; give the number"),
+        ((IMAGE, [0] * 1000), "Samples, item 0: its label is [0, 0, 0, 0, 0, 0, ...]; give the number"),
+        ((IMAGE, 1j), "Samples, item 0: its label is 1j; give the number"),
         ((IMAGE, torch.tensor([1])), "Samples, item 0: its label has shape (1,); give the number"),
         ((IMAGE, [0.5, 0.5]), "Samples, item 0: its label is [0.5, 0.5]; give the number"),
         (
             (IMAGE, torch.tensor([0, 1])),
-            "Samples, item 0: its label is [0, 1] of integers; give the number of its",
+            "Samples, item 0: its label is a row of 2 integers; give the number of its",
         ),
         (
             (IMAGE, np.array([True, False])),
-            "its label is [True, False] of integers; give the number of its class, an integer, or",
+            "its label is a row of 2 integers; give the number of its class, an integer, or",
         ),
     ],
 )
@@ -208,9 +210,17 @@ def test_one_label_that_is_none_among_many_is_found():
     samples[1] = (IMAGE, None)
     with pytest.raises(InputError, match=r"sample 1: its label is None, others have one; give -1"):
         fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
-    samples[1] = (IMAGE, "cat")
-    with pytest.raises(InputError, match=r"sample 1: its label is 'cat'; give the number of its class; -1"):
-        fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
+    for label, words in (
+        ("cat", "is 'cat'"),
+        (np.array("cat"), "is 'cat'"),
+        (0.5, "is 0.5"),
+        (torch.tensor(0.5), "is 0.5"),
+        ([0, 1], r"is \[0, 1\]"),
+        (torch.tensor([0, 1]), "is a row of 2 integers"),
+    ):
+        samples[1] = (IMAGE, label)
+        with pytest.raises(InputError, match=rf"sample 1: its label {words}; give the number of its class"):
+            fit(linear, samples, num_classes=2, method=Supervised(), **SHORT)
 
 
 def test_a_validation_has_labels():

@@ -121,6 +121,10 @@ def test_a_run_too_short_to_be_validated_is_told(tmp_path):
     ended = replace(options, max_steps=1)
     with pytest.raises(OptionError, match="keep: 'best' needs a validation, and max_steps ended the run bef"):
         trained(partial(StepLR, step_size=1), tmp_path / "best", 9, options=ended, keep="best")
+    trained(partial(StepLR, step_size=1), tmp_path / "lost", 5, options=options, keep="best")
+    (tmp_path / "lost" / "run" / "checkpoints" / "best.ckpt").unlink()
+    with pytest.raises(OptionError, match=r"keep: there is no best\.ckpt in .*lost.*; give keep='last'"):
+        trained(partial(StepLR, step_size=1), tmp_path / "lost", 5, options=options, keep="best")
 
 
 @pytest.mark.filterwarnings("ignore::coteach.errors.CoteachWarning")

@@ -101,13 +101,16 @@ def _checked_labels(t: Any, scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
 
 
 def _item_weights(
-    class_weights: Tensor | Sequence[float] | None, t: Int[Tensor, " n"], scores: Float[Tensor, "n c"]
+    class_weights: Any, t: Int[Tensor, " n"], scores: Float[Tensor, "n c"]
 ) -> Float[Tensor, " n"] | None:
     if class_weights is None:
         return None
     try:
-        by_class = torch.as_tensor(class_weights, dtype=scores.dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
+        given = (
+            class_weights.copy() if isinstance(class_weights, np.ndarray) else class_weights
+        )  # torch takes no negative strides
+        by_class = torch.as_tensor(given, dtype=scores.dtype)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         remedy = "give numbers >= 0, not all of them 0"
         raise OptionError("class_weights", f"{class_weights!r} are no weights", remedy) from error
     if by_class.shape != scores.shape[1:]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from coteach.data.label_kinds import REMEDY, why_no_label
 from coteach.data.shared_batches import stack_samples
 from coteach.errors import InputError
 from coteach.types import Batch
@@ -236,13 +237,31 @@ def collate_batch(samples: Sequence[dict[str, Any]] | Batch) -> Batch:
     if len({target is None for target in targets[0]}) > 1:
         bare = next(sample["id"] for sample in samples if sample["targets"][0] is None)
         raise InputError(f"sample {bare}", "its label is None, others have one", "give -1 for no label")
-    for sample, target in zip(samples, targets[0], strict=True):
-        if isinstance(target, str | bytes):
-            remedy = "give the number of its class; -1 is no label"
-            raise InputError(f"sample {sample['id']}", f"its label is {target!r}", remedy)
     return Batch(
         ids=torch.tensor([sample["id"] for sample in samples]),
         views=tuple(stack_samples(list(view)) for view in zip(*(s["views"] for s in samples), strict=True)),
-        targets=tuple(None if view[0] is None else stack_samples(list(view)) for view in targets),
+        targets=tuple(_stacked(view, samples) for view in targets),
         extra=stack_samples([sample["extra"] for sample in samples]),
     )
+
+
+def _stacked(targets: tuple[Any, ...], samples: Sequence[dict[str, Any]]) -> Any:
+    """One view's; if they do not become numbers of classes, shares or maps, the one that is no label is named."""
+    if targets[0] is None:
+        return None
+    try:
+        stacked = stack_samples(list(targets))
+    except (TypeError, ValueError, RuntimeError):
+        _refuse_no_label(targets, samples)
+        raise
+    if not isinstance(stacked, Tensor | Mapping) or (
+        isinstance(stacked, Tensor) and stacked.ndim == 1 and stacked.is_floating_point()
+    ):
+        _refuse_no_label(targets, samples)
+    return stacked
+
+
+def _refuse_no_label(targets: tuple[Any, ...], samples: Sequence[dict[str, Any]]) -> None:
+    for target, sample in zip(targets, samples, strict=True):
+        if cause := why_no_label(target):
+            raise InputError(f"sample {sample['id']}", f"its label {cause}", REMEDY)

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from coteach.data.image_labels import ImageLabels
 from coteach.data.keyed import sample_parts
+from coteach.data.label_kinds import REMEDY, why_no_label
 from coteach.errors import InputError
 
 _LOOKED_AT = 64  # samples
@@ -20,7 +21,7 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
     """Refuse integer labels that are none of the classes: in training they would pass for no label.
 
     All are looked at where they are listed: in ``targets``, as torchvision's sets have them, or in a ``TensorDataset``.
-    Of another set some samples are drawn, from all over it. Maps and shares pass.
+    Of another set some samples are drawn, from all over it. Shares pass.
 
     Args:
         dataset: gives ``(image, label)`` or ``{"image", "mask"}``.
@@ -40,9 +41,8 @@ def check_other_labels(dataset: Any, num_classes: int, *, learns: bool = False) 
         targets = [sample_parts(dataset[item], dataset, item)[1] for item in items]
         collates = hasattr(dataset, "collate")  # may make classes of anything
         for item, target in zip(items, targets, strict=True):
-            if not collates and (cause := _no_label(target)):
-                remedy = "give the number of its class, an integer, or an array of shares as floats; -1 is no label"
-                raise InputError(f"{name}, item {item}", f"its label {cause}", remedy)
+            if not collates and (cause := why_no_label(target) or _why_map(target)):
+                raise InputError(f"{name}, item {item}", f"its label {cause}", REMEDY)
         drawn = [_integer(target) for target in targets]
         if None in drawn:
             return
@@ -68,18 +68,10 @@ def _listed(dataset: Any) -> np.ndarray | None:
     return found if found.ndim == 1 and np.issubdtype(found.dtype, np.integer) else None
 
 
-def _no_label(label: Any) -> str:
-    """Why something is no label of any kind; empty if it may be one."""
-    if label is None or isinstance(label, str | bytes | float | list | tuple):
-        return f"is {label!r}"
-    if not isinstance(label, Tensor | np.ndarray | np.generic):
-        return ""
-    floating = label.is_floating_point() if isinstance(label, Tensor) else label.dtype.kind not in "iub"
-    if label.ndim == 0 and floating:
-        return f"is {label.item()!r}"
-    if tuple(label.shape) == (1,):
-        return "has shape (1,)"
-    return f"is {label.tolist()} of integers" if label.ndim == 1 and not floating else ""
+def _why_map(label: Any) -> str:
+    """Why something is no label of a whole image; empty if it may be one."""
+    shape = tuple(getattr(label, "shape", ()))
+    return f"has shape {shape}, as of a map" if len(shape) > 1 else ""
 
 
 def _integer(label: Any) -> int | None:

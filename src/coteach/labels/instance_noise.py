@@ -25,7 +25,7 @@ def instance_dependent_noise(
     num_classes: int,
     rate: float,
     *,
-    seed: int,
+    seed: int | np.random.Generator,
     exact: bool = False,
 ) -> NoisyLabels:
     """A label is wrong as the item's features will: alike items are taken for the same wrong class.
@@ -39,7 +39,7 @@ def instance_dependent_noise(
         features: ``(N, F)`` numbers, given as the labels are, best standardised; the flattened image, or an embedding.
         num_classes: ``K``, at least 2.
         rate: mean of the items' rates before they are cut, in [0, 1]; 0 changes nothing.
-        seed: of all that is random.
+        seed: of all that is random: a number from 0 on, or a generator, which is drawn from.
         exact: in each class as many labels are wrong as its items' rates sum up to, to within one.
 
     Returns:

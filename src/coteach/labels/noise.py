@@ -45,7 +45,7 @@ _ROUNDING = 1e-2  # how far rows may be from summing to 1: they are scaled
 
 
 def symmetric_noise(
-    labels: Any, num_classes: int, rate: float, *, seed: int, exact: bool = False
+    labels: Any, num_classes: int, rate: float, *, seed: int | np.random.Generator, exact: bool = False
 ) -> NoisyLabels:
     """A label is wrong with probability ``rate``; every other class is equally likely.
 
@@ -53,7 +53,7 @@ def symmetric_noise(
         labels: integer classes 0 to K-1, any shape: an array, a tensor, or a list; negative ones are no label and stay.
         num_classes: ``K``, at least 2.
         rate: in [0, 1].
-        seed: of all that is random.
+        seed: of all that is random: a number from 0 on, or a generator, which is drawn from.
         exact: fix the number of wrong labels of each class instead of drawing each item.
 
     Raises:
@@ -70,7 +70,7 @@ def symmetric_noise(
 
 
 def pair_flip_noise(
-    labels: Any, num_classes: int, rate: float, *, seed: int, exact: bool = False
+    labels: Any, num_classes: int, rate: float, *, seed: int | np.random.Generator, exact: bool = False
 ) -> NoisyLabels:
     """A label is wrong with probability ``rate``; class ``i`` is then called ``i + 1``, the last one 0.
 
@@ -96,7 +96,7 @@ def asymmetric_noise(
     rate: float,
     confusions: Mapping[int, int] = CIFAR10_CONFUSIONS,
     *,
-    seed: int,
+    seed: int | np.random.Generator,
     exact: bool = False,
 ) -> NoisyLabels:
     """Labels of some classes are wrong with probability ``rate``, each class being taken for one other.
@@ -127,7 +127,7 @@ def transition_noise(
     labels: Any,
     transition: Any,
     *,
-    seed: int,
+    seed: int | np.random.Generator,
     exact: bool = False,
 ) -> NoisyLabels:
     """Noise by any transition matrix.

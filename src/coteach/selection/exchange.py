@@ -138,7 +138,7 @@ def _as_numbers(keep_ratio: KeepRatio) -> dict[int, float] | Float64[Tensor, "*c
         if isinstance(keep_ratio, Mapping):
             return {int(c): float(ratio) for c, ratio in keep_ratio.items()}
         return torch.as_tensor(keep_ratio, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         remedy = "give the share of a class to keep, such as 0.85, or one for each"
         raise OptionError("keep_ratio", f"is {keep_ratio!r}", remedy) from error
 

@@ -71,10 +71,19 @@ def _factory(option: str, value: Any) -> None:
     try:
         inspect.signature(value, follow_wrapped=False).bind()  # a decorator may give the arguments
     except (TypeError, ValueError) as error:
-        if isinstance(error, ValueError) and not isinstance(value, partial):
+        if isinstance(error, ValueError) and not _has_signature(value):
             return  # of some built-in functions it cannot be told
         remedy = "give a function without arguments, such as functools.partial of a class with them"
         raise OptionError(option, f"cannot be called without arguments ({error})", remedy) from error
+
+
+def _has_signature(value: Any) -> bool:
+    """Whether it is a partial of a function whose arguments are known."""
+    try:
+        inspect.signature(value.func, follow_wrapped=False)
+    except (AttributeError, ValueError):
+        return False
+    return isinstance(value, partial)
 
 
 def _maker(option: str, value: Any) -> None:

@@ -46,7 +46,10 @@ def own_options(optimizer: Optimizer) -> None:
     for group in optimizer.param_groups:
         plain = without_numpy({key: value for key, value in group.items() if key != "params"})
         group.update(
-            {key: value.clone() if isinstance(value, Tensor) else value for key, value in plain.items()}
+            {
+                key: value.detach().clone() if isinstance(value, Tensor) else value
+                for key, value in plain.items()
+            }
         )
 
 

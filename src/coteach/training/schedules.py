@@ -95,9 +95,8 @@ def step_schedule(schedule: LRScheduler) -> None:
     """
     try:
         with ExitStack() as quiet:
-            if (
-                getattr(schedule, "last_epoch", 0) == 0
-            ):  # where all gradients before it overflowed, torch finds it too early
+            # where all gradients before the first overflowed, torch finds it too early
+            if getattr(schedule, "last_epoch", 0) == 0:
                 quiet.enter_context(warnings.catch_warnings())
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
             schedule.step()
