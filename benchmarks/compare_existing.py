@@ -28,10 +28,10 @@ INSTALL = (
     ["pytorch-segmentation-models-trainer==1.4.0", "cleanlab==2.9.0", "mmengine==0.10.7"],
     ["--no-deps", "mmdet==3.3.0"],  # its mmcv is a compiled extension; the modules looked at do without
 )
-NOT_YET = "not there yet"
+NOT_COMPARED = "not compared"
 CLEANLAB = "cleanlab 2.9.0, `experimental.coteaching`"
 SMT = "pytorch-segmentation-models-trainer 1.4.0"
-MMDET = "mmdetection 3.3.0 (coteach has no detection yet)"
+MMDET = "mmdetection 3.3.0"
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,10 @@ def table(theirs: dict[str, Value], ours: dict[str, Value]) -> tuple[list[str], 
         lines += [f"## {package}", "", "| claim | theirs | ours | expected |", "|---|---|---|---|"]
         for claim in claims:
             expected = theirs[claim.key] if claim.expected == "as theirs" else claim.expected
-            own = ours.get(claim.key, NOT_YET)
+            own = ours.get(claim.key, NOT_COMPARED)
             cells = [shown(value, percent=claim.percent) for value in (theirs[claim.key], own, expected)]
             lines.append(f"| {claim.text} | " + " | ".join(cells) + " |")
-            if own != NOT_YET and not close(own, expected, claim.tolerance):
+            if own != NOT_COMPARED and not close(own, expected, claim.tolerance):
                 surprises.append(f"coteach: {claim.text}: {cells[1]}")
             if close(theirs[claim.key], expected, claim.tolerance) != claim.same:
                 surprises.append(f"{package}: no longer as described: {claim.text}: {cells[0]}")
