@@ -82,7 +82,8 @@ def fit(
         device: ``auto``, ``cpu``, ``gpu``, ``cuda`` or ``mps``.
         num_workers: processes that load samples. Each runs a script again when it starts: its code must be under
             ``if __name__ == "__main__":``.
-        keep: the weights after the ``last`` epoch, or those of the ``best`` balanced accuracy on ``val``.
+        keep: the weights after the ``last`` epoch, or those of the ``best`` balanced accuracy on ``val`` (or what
+            ``options.monitor`` names).
         loader: further options of loading; batch size and workers are those above.
         options: further options of training; epochs and device are those above.
         progress: show a progress bar.
@@ -213,8 +214,9 @@ def _count_classes(dataset: Any, given: int | None) -> int:
 def _trainer_options(
     given: TrainerOptions | None, epochs: int, device: str, *, validated: bool
 ) -> TrainerOptions:
-    chosen = given or TrainerOptions(monitor="val/BA" if validated else "val/loss", log_images=0)
-    return replace(chosen, max_epochs=epochs, accelerator=device, devices=1)
+    chosen = given or TrainerOptions(log_images=0)
+    monitor = chosen.monitor or ("val/BA" if validated else "val/loss")
+    return replace(chosen, max_epochs=epochs, accelerator=device, devices=1, monitor=monitor)
 
 
 def _load(run: TrainingRun, checkpoint: Path) -> None:

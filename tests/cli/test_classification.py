@@ -255,6 +255,29 @@ def test_labels_outside_the_classes(sets, tmp_path, capsys):
     assert "bad.npz, item 3: its label 3 is not one of 0 to 2 (2 such labels); correct it or num_cl" in error
 
 
+def test_labels_outside_the_classes_in_a_data_set_of_another_package(sets, tmp_path, capsys, monkeypatch):
+    (tmp_path / "strangers.py").write_text(
+        "import torch\n"
+        "from torch.utils.data import Dataset\n"
+        "class Codes(Dataset):\n"
+        "    def __init__(self, last): self.targets = [0, 1, 2, 1, 0, last]\n"
+        "    def __len__(self): return 6\n"
+        "    def __getitem__(self, index): return torch.ones(3, 8, 8), self.targets[index]\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    content = config(
+        sets, tmp_path / "run", train_dataset={"_target_": "strangers.Codes", "last": 7}, val_dataset=None
+    )
+    (tmp_path / "conf.yaml").write_text(yaml.safe_dump(content))
+    command = ("train", str(tmp_path / "conf.yaml"), "--allow-target", "strangers")
+    assert call(*command) == 1
+    told = capsys.readouterr().err
+    assert "Codes, item 5" in told
+    assert "7" in told
+    assert not (tmp_path / "run").exists()
+    assert call(*command, "train_dataset.last=2") == 0
+
+
 def test_images_that_hold_nan(sets, tmp_path, capsys):
     images = np.zeros((6, 8, 8, 3), np.float32)
     images[4, 0, 0, 0] = np.nan

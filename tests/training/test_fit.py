@@ -22,6 +22,7 @@ from coteach.methods.peer_ensemble import PeerEnsembleConfig
 from coteach.methods.supervised import SupervisedConfig
 from coteach.models import SmallMobileNet
 from coteach.training.checkpoints import load_checkpoint
+from coteach.training.options import TrainerOptions
 from coteach.training.run import train
 
 RNG = np.random.default_rng(5)
@@ -147,6 +148,19 @@ def test_two_networks_what_they_selected_and_the_best_epoch():
     balanced = result.history["val/BA"]
     right = result.predict(FLOATS).argmax(1) == LABELS
     assert np.mean([right[c == LABELS].mean() for c in (0, 1)]) == pytest.approx(max(balanced.values()))
+
+
+def test_options_of_training_leave_balanced_accuracy_to_decide(tmp_path):
+    given = {"val": (IMAGES, LABELS), "epochs": 3, "keep": "best"}
+    for name, options in {"clipped": TrainerOptions(gradient_clip_val=9.0), "usual": None}.items():
+        result = quick(output_dir=tmp_path / name, options=options, **given)
+        kept = load_checkpoint(tmp_path / name / "checkpoints" / "best.ckpt")["callbacks"].values()
+        [score] = [float(one["best_model_score"]) for one in kept if one.get("monitor") == "val/BA"]
+        assert score == pytest.approx(max(result.history["val/BA"].values()))
+    told = quick(output_dir=tmp_path / "loss", options=TrainerOptions(monitor="val/loss"), **given)
+    kept = load_checkpoint(tmp_path / "loss" / "checkpoints" / "best.ckpt")["callbacks"].values()
+    [score] = [float(one["best_model_score"]) for one in kept if one.get("monitor") == "val/loss"]
+    assert score == pytest.approx(min(told.history["val/loss"].values()))
 
 
 def test_a_folder_is_gone_on_with_and_other_data_is_refused(tmp_path):

@@ -15,7 +15,10 @@ from coteach.cli.config import RunConfig
 from coteach.cli.data_paths import Node
 from coteach.cli.rehearse_boxes import rehearse_boxes
 from coteach.cli.targets import TargetResolver
+from coteach.data.folds import ImageSubset
+from coteach.data.image_set import ImageSet
 from coteach.data.keyed import first_batch, seeded
+from coteach.data.other_labels import check_other_labels
 from coteach.errors import ConfigError, CoteachError
 from coteach.losses.target import as_soft_target
 from coteach.methods.base import Method
@@ -60,6 +63,7 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
 
     Raises:
         ConfigError: the network does not fit the samples, or a figure cannot be had of them.
+        InputError: labels of images in a data set of the user's own are no classes.
     """
     with seeded(run.seed):
         if isinstance(method, DetectionMethod):
@@ -82,6 +86,8 @@ def rehearse_network(run: TrainingRun, method: Method, node: Node, resolver: Tar
                 continue
             labelled = as_soft_target(batch.target, run.num_classes).valid.shape[1:]
             method.check_extent(labelled)
+            if not labelled and not isinstance(dataset, ImageSet | ImageSubset):
+                check_other_labels(dataset, run.num_classes, learns=source == "train")
             found = find_misfit(network, batch.inputs, run.num_classes, labelled)
             if found is not None:
                 where = "" if source == "train" else f" (in {source}_dataset)"

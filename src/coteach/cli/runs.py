@@ -189,5 +189,5 @@ def _check_plateau(config: RunConfig, scheduler: SchedulerOptions | None, option
     }
     for remedy, met in needs.items():
         if not met:
-            cause = f"ReduceLROnPlateau looks at {options.monitor} of validations, after epochs"
+            cause = f"ReduceLROnPlateau looks at {options.monitored} of validations, after epochs"
             raise ConfigError("scheduler", cause, remedy)

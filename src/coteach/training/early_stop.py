@@ -28,7 +28,7 @@ def early_stop(options: TrainerOptions, best: Literal["min", "max"] | None) -> l
             "trainer.early_stop_patience", "there is no validation to look at", "give a val_dataset"
         )
     callback = EarlyStopping(
-        options.monitor,
+        options.monitored,
         min_delta=options.early_stop_min_delta,
         patience=options.early_stop_patience,
         mode=best,

@@ -49,13 +49,13 @@ def best_mode(options: TrainerOptions, metrics: MetricCollection) -> Literal["mi
         for figure in getattr(metric, "figures", (name,))  # average precision gives several at once
     }
     known = {_LOSS, *sources}
-    if options.monitor not in known:
+    if options.monitored not in known:
         raise ConfigError(
-            "trainer.monitor", f"{options.monitor!r} is not measured", nearest(options.monitor, known)
+            "trainer.monitor", f"{options.monitored!r} is not measured", nearest(options.monitored, known)
         )
     if options.monitor_mode is not None:
         return options.monitor_mode
-    if options.monitor == _LOSS:
+    if options.monitored == _LOSS:
         return "min"
-    falls = sources[options.monitor].higher_is_better is False
+    falls = sources[options.monitored].higher_is_better is False
     return "min" if falls else "max"

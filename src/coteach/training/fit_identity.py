@@ -94,7 +94,7 @@ def made_schedule(run: TrainingRun, optimizer: Optimizer) -> LRScheduler | None:
         remedy = "let it return a schedule, such as torch.optim.lr_scheduler.StepLR(optimizer, 10)"
         raise OptionError("scheduler", f"gives a {type(schedule).__name__}", remedy)
     if isinstance(schedule, ReduceLROnPlateau) and "val" not in run.datasets:
-        cause = f"ReduceLROnPlateau looks at {run.options.monitor} of a validation"
+        cause = f"ReduceLROnPlateau looks at {run.options.monitored} of a validation"
         raise OptionError("scheduler", cause, "give val, or another schedule")
     return schedule
 

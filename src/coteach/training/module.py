@@ -209,7 +209,7 @@ class MethodModule(L.LightningModule):
             advance_schedules(
                 self._listed(self.lr_schedulers()),
                 self.trainer.callback_metrics,
-                self.options.monitor,
+                self.options.monitored,
                 validated=interval == "step" or (self.current_epoch + 1) % every == 0,
             )
 

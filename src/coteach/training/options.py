@@ -61,7 +61,8 @@ class TrainerOptions:
         sync_batchnorm: with several processes, batch normalisation by the statistics of all of them; on GPUs only.
         log_every_n_steps: batches between two lines in the step log.
         check_val_every_n_epoch: epochs between two validations.
-        monitor: figure that decides which checkpoint is the best.
+        monitor: figure that decides which checkpoint is the best; None is ``val/loss``, in ``coteach.fit`` the balanced
+            accuracy ``val/BA``.
         monitor_mode: whether the best is the ``min`` or the ``max``; None goes by the figure: ``min`` for the loss.
         early_stop_patience: end the run after this many validations in a row that do not better ``monitor``; None never.
         early_stop_min_delta: what counts as better, >= 0.
@@ -85,7 +86,7 @@ class TrainerOptions:
     sync_batchnorm: bool = False
     log_every_n_steps: int = 10
     check_val_every_n_epoch: int = 1
-    monitor: str = "val/loss"
+    monitor: str | None = None
     monitor_mode: Literal["min", "max"] | None = None
     early_stop_patience: int | None = None
     early_stop_min_delta: float = 0.0
@@ -127,7 +128,13 @@ class TrainerOptions:
 
     def deciding(self) -> dict[str, Any]:
         """Those that decide what a run becomes, as plain data: not how long and where it is trained, nor what is told of it."""
-        return {key: value for key, value in asdict(self).items() if key not in _HARMLESS}
+        told = asdict(self) | {"monitor": self.monitored}
+        return {key: value for key, value in told.items() if key not in _HARMLESS}
+
+    @property
+    def monitored(self) -> str:
+        """The figure that decides which checkpoint is the best."""
+        return self.monitor or "val/loss"
 
     @property
     def epoch_limit(self) -> int | None:

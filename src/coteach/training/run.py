@@ -173,7 +173,7 @@ def _listeners(run: TrainingRun) -> list[Callback]:
     """Lines on epochs, pictures of validation and of pseudo boxes, the labels' history, what of the selected ones is right."""
     listeners: list[Callback] = []
     if run.tell is not None:
-        listeners.append(EpochLines(run.tell, run.options.monitor))
+        listeners.append(EpochLines(run.tell, run.options.monitored))
     if "val" in run.datasets and run.options.log_images > 0:
         legend = run.legend or Legend.of(run.num_classes)
         listeners.append(ImagePanels(run.datasets["val"], legend, run.options.log_images))

@@ -118,7 +118,7 @@ def _callbacks(
         EndLoaderWorkers(),
     ]
     if best is not None:
-        callbacks.insert(0, KeptCheckpoint(folder, options.monitor, best))
+        callbacks.insert(0, KeptCheckpoint(folder, options.monitored, best))
     if after_epoch is not None:
         callbacks.append(LambdaCallback(on_train_epoch_end=lambda _trainer, _module: after_epoch()))
     return [*callbacks, LossBar()] if progress else callbacks
