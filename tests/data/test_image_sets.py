@@ -13,9 +13,10 @@ from PIL import Image
 from torch.utils.data import default_collate
 
 from coteach import ArrayDataset, ImageFolderDataset, ImageTableDataset
+from coteach.data.collate import collate_batch
 from coteach.data.image_files import read_picture, size_of
 from coteach.data.image_samples import FASHION_MNIST_CLASSES
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch
+from coteach.data.keyed import ItemKey, KeyedDataset
 from coteach.data.samples import prepare_fashion_mnist
 from coteach.errors import CoteachWarning, InputError, OptionError, TableError
 from coteach.losses.target import as_soft_target

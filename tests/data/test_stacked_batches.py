@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from coteach import ArrayDataset
+from coteach.data.collate import collate_batch
 from coteach.data.crop_flip import RandomCropFlip, draws
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch, stable_seed
+from coteach.data.keyed import ItemKey, KeyedDataset, stable_seed
 from coteach.errors import OptionError
 from coteach.methods.base import Stream
 from coteach.training.streams import LoaderOptions, make_loader

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch
+from coteach.data.collate import collate_batch
+from coteach.data.keyed import ItemKey, KeyedDataset
 from coteach.methods.base import Method, Step, Stream, TaskInfo
 from coteach.methods.discovery import create_method
 from coteach.types import Batch

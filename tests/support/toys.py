@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from coteach.data.keyed import ItemKey, KeyedDataset, collate_batch
+from coteach.data.collate import collate_batch
+from coteach.data.keyed import ItemKey, KeyedDataset
 from coteach.methods.base import Method, Step, TaskInfo
 from coteach.methods.discovery import create_method
 from coteach.training.options import SchedulerOptions, TrainerOptions

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from coteach import ArrayDataset, CoTeaching, ImageFolderDataset, Supervised, fit
-from coteach.data.keyed import collate_batch
+from coteach.data.collate import collate_batch
 from coteach.errors import CoteachWarning, InputError, OptionError, TrainingError
 from coteach.methods.co_teaching import CoTeachingConfig
 

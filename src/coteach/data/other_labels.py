@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from coteach.data.collate import sample_parts
 from coteach.data.image_labels import ImageLabels
-from coteach.data.keyed import sample_parts
 from coteach.data.label_kinds import REMEDY, why_no_label
 from coteach.errors import InputError
 

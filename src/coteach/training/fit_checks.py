@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from coteach.data.class_names import changed_name, moved_name, names_of
+from coteach.data.collate import batch_of
 from coteach.data.folds import ImageSubset
 from coteach.data.image_set import ImageSet
-from coteach.data.keyed import batch_of, first_sample, seeded
+from coteach.data.keyed import first_sample, seeded
 from coteach.data.other_labels import check_other_labels
 from coteach.errors import CoteachWarning, InputError, OptionError
 from coteach.methods.label_method import LabelMethod

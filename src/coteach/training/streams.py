@@ -8,7 +8,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from coteach.data.keyed import EpochSampler, KeyedDataset, collate_batch
+from coteach.data.collate import collate_batch
+from coteach.data.keyed import EpochSampler, KeyedDataset
 from coteach.data.shared_batches import SharedBatches
 from coteach.errors import ConfigError
 from coteach.methods.base import Stream
