@@ -295,8 +295,23 @@ def test_a_long_list_of_bad_rows_is_cut(tmp_path):
     csv = table(tmp_path, "path,label", *[f"{i}.png,x" for i in range(9)])
     with pytest.raises(TableError, match=r"9 of 9 rows .* line 6: label 'x' is none of a, b and 4 more\)"):
         ImageTableDataset(csv, class_names=["a", "b"])
-    with pytest.warns(UserWarning, match="9 of 9"), pytest.raises(TableError, match="has no rows"):
-        ImageTableDataset(csv, on_error="skip")
+    with (
+        pytest.warns(UserWarning, match="9 of 9"),
+        pytest.raises(TableError, match="has no rows that can be"),
+    ):
+        ImageTableDataset(csv, on_error="skip", class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+def test_names_without_class_names_are_listed_once(tmp_path, on_error):
+    csv = table(tmp_path, "path,label", "0.png,oak", "1.png,", "2.png,ash tree", "3.png,oak")
+    with pytest.raises(TableError) as raised:
+        ImageTableDataset(csv, on_error=on_error)
+    assert raised.value.cause == "the labels in 'label' are names"
+    assert raised.value.remedy == "give the same class_names to each data set: [ash tree, oak]"
+    csv = table(tmp_path, "path,label", *[f"{i}.png,kind {i:02}" for i in range(23)])
+    with pytest.raises(TableError, match=r"\[kind 00, .* kind 19 and 3 more\]"):
+        ImageTableDataset(csv, on_error=on_error)
 
 
 def test_labels_and_weights_out_of_range(tmp_path):

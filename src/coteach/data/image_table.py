@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,12 @@ import numpy as np
 
 from coteach.data.class_names import codes_by_name
 from coteach.data.image_files import ImageFiles
-from coteach.data.image_labels import NO_LABEL, ImageLabels
+from coteach.data.image_labels import ImageLabels
+from coteach.data.image_rows import label_code, label_fault, refuse_names, row_fault, tell_of_rows
 from coteach.data.image_set import OnError
 from coteach.data.repeated_images import warn_of_repeats
-from coteach.errors import CoteachWarning, TableError
+from coteach.errors import TableError
 from coteach.tables import Table, read_table
-
-_MOST_CLASSES = 2**31
-_DECIMALS = re.compile(r"(-?\d+)\.0+")  # pandas writes 1.0 where another cell is empty
-_SHOWN = 5  # lines that a message names
 
 
 class ImageTableDataset(ImageFiles):
@@ -78,27 +73,30 @@ class ImageTableDataset(ImageFiles):
         label_keys = [label_key] + ([] if clean_label_key is None else [clean_label_key])
         table.require(path_key, *label_keys, *([] if weight_key is None else [weight_key]))
         codes = codes_by_name(() if class_names is None else class_names)
+        if not codes:
+            refuse_names(table, label_key)
         good = [
             index
             for index, row in enumerate(table.rows)
-            if not (fault := _fault(row, path_key, label_key, weight_key, codes))
+            if not (fault := row_fault(row, path_key, label_key, weight_key, codes))
             or bad.update({table.lines[index]: fault})
         ]
-        _tell(table, bad, on_error)
+        tell_of_rows(table, bad, on_error)
         untrue = {
             table.lines[index]: fault
             for index in good
             for key in label_keys[1:]
-            if (fault := _label_fault(key, table.rows[index][key], codes))
+            if (fault := label_fault(key, table.rows[index][key], codes))
         }
         # never skipped: true classes do not decide which images are learned from
-        _tell(table, untrue, "raise", "correct them; an empty cell means not known")
+        tell_of_rows(table, untrue, "raise", "correct them; an empty cell means not known")
         if not good:
-            raise TableError(str(table.path), "has no rows", "give a table with at least one image")
+            cause = "has no rows that can be read" if bad else "has no rows"
+            raise TableError(str(table.path), cause, "give a table with at least one image")
         self.rows = [table.rows[index] for index in good]
         self._lines = [table.lines[index] for index in good]
         labels, *clean = (
-            np.array([_code(row[key], codes) for row in self.rows], np.int64) for key in label_keys
+            np.array([label_code(row[key], codes) for row in self.rows], np.int64) for key in label_keys
         )
         weights = None
         if weight_key is not None:
@@ -125,77 +123,6 @@ class ImageTableDataset(ImageFiles):
 
     def _cited(self, index: int) -> str:
         return f"line {self._lines[index]}: {self.place(index)}"
-
-
-def _fault(
-    row: Mapping[str, str],
-    path_key: str,
-    label_key: str,
-    weight_key: str | None,
-    codes: Mapping[str, int],
-) -> str:
-    """What is wrong with a row; empty if nothing is."""
-    if not row[path_key].strip():
-        return f"{path_key} is empty"
-    if fault := _label_fault(label_key, row[label_key], codes):
-        return fault
-    if weight_key is not None:
-        try:
-            weight = float(row[weight_key])
-        except ValueError:
-            weight = -1.0
-        if not 0 <= weight <= 1:
-            return f"{weight_key} {row[weight_key]!r} is not in [0, 1]"
-    return ""
-
-
-def _label_fault(key: str, cell: str, codes: Mapping[str, int]) -> str:
-    """What is wrong with a label; empty if nothing is."""
-    try:
-        code = _code(cell, codes)
-    except ValueError:
-        if codes:
-            return f"{key} {cell!r} is none of {', '.join(codes)}"
-        return f"{key} {cell!r} is no integer (names need class_names of this data set)"
-    if not NO_LABEL <= code < (len(codes) or _MOST_CLASSES):
-        return f"{key} {code} is not one of 0 to {len(codes) - 1}" if codes else f"{key} is {code}"
-    return ""
-
-
-def _code(cell: str, codes: Mapping[str, int]) -> int:
-    """The class that a cell names.
-
-    Raises:
-        ValueError: it names none.
-    """
-    text = cell.strip()
-    if not text:
-        return NO_LABEL
-    found = _DECIMALS.fullmatch(text)  # of names that are numbers, too
-    whole = found[1] if found else text
-    known = codes.get(text, codes.get(whole))
-    return int(whole) if known is None else known
-
-
-def _tell(
-    table: Table,
-    bad: Mapping[int, str],
-    on_error: OnError,
-    remedy: str = "correct them, or set on_error: skip",
-) -> None:
-    if not bad:
-        return
-    lines = [f"line {line}: {bad[line]}" for line in sorted(bad)[:_SHOWN]]
-    more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    cause = f"{len(bad)} of {len(table.rows) + _too_short(table, bad)} rows cannot be read ({'; '.join(lines)}{more})"
-    if on_error == "raise":
-        raise TableError(str(table.path), cause, remedy)
-    warnings.warn(f"{table.path}: {cause}; they are left out", CoteachWarning, stacklevel=4)
-
-
-def _too_short(table: Table, bad: Mapping[int, str]) -> int:
-    """How many of the bad rows the table leaves out: those of too many or too few cells."""
-    return len(set(bad) - set(table.lines))
 
 
 def _located(table: Table, cell: str, root: str | os.PathLike[str] | None) -> Path:
