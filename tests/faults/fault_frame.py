@@ -94,6 +94,7 @@ def attempt(one: Try, folder: Path, seconds: float) -> str | None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)  # the child leads a group; those it forgot go too
     if hung:
+        child.kill()  # of a busy machine it may not lead its group yet
         child.join()
         return f"hung: not done after {seconds:g} s"
     if child.exitcode == 0:

@@ -8,13 +8,13 @@ Python, which holds for the whole process: import this in a process of its own.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 NAME = "elsewhere"
@@ -109,19 +109,20 @@ class _PythonSide(TorchFunctionMode):
 
 def _compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -> Any:
     name = func.name().removeprefix("aten::").split(".")[0]
-    given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
+    given = list(_tensors((args, kwargs)))
     there = [one for one in given if isinstance(one, There)]
     result_is_there = bool(there)
     if kwargs.get("device") is not None:
         result_is_there = torch.device(kwargs["device"]).type == NAME
         if result_is_there:
             kwargs = kwargs | {"device": torch.device("cpu")}
+    if not (there or result_is_there):
+        return func(*args, **kwargs)
     if there:
         _check(name, args, given)
-    if there or result_is_there:
-        _count(name, args, kwargs, waits, to_there=result_is_there)
+    _count(name, args, kwargs, waits, to_there=result_is_there)
     known = {id(one.here): one for one in there}
-    plain_args, plain_kwargs = tree_map(_here, (args, kwargs))
+    plain_args, plain_kwargs = _mapped(_here, (args, kwargs))
     found = func(*plain_args, **plain_kwargs)
     if name == "copy_":
         return args[0]
@@ -131,7 +132,26 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) 
             return one
         return known.get(id(one)) if id(one) in known else There(one) if result_is_there else one
 
-    return tree_map(wrapped, found)
+    return _mapped(wrapped, found)
+
+
+def _tensors(nested: Any) -> Iterator[Tensor]:
+    if isinstance(nested, Tensor):
+        yield nested
+    elif isinstance(nested, tuple | list):
+        for one in nested:
+            yield from _tensors(one)
+    elif isinstance(nested, dict):
+        yield from _tensors(list(nested.values()))
+
+
+def _mapped(change: Callable[[Any], Any], nested: Any) -> Any:
+    """As ``tree_map`` of torch, for what operators are given, in less time, of which that took the most."""
+    if isinstance(nested, tuple | list):
+        return type(nested)([_mapped(change, one) for one in nested])
+    if isinstance(nested, dict):
+        return {key: _mapped(change, one) for key, one in nested.items()}
+    return change(nested)
 
 
 def _here(one: Any) -> Any:
@@ -144,10 +164,10 @@ def _check(name: str, args: Any, given: list[Tensor]) -> None:
         return
     written = name.endswith("_") or name in _INDEXED  # or read by an index: what lies on one side stays there
     if written:
-        for one in tree_leaves(args[0]):
+        for one in _tensors(args[0]):
             _refuse(name, one)
-    for one in tree_leaves((args[0], args[2:])) if name in _INDEXED else given:
-        if isinstance(one, Tensor) and (one.ndim > 0 or name in _LISTED):
+    for one in _tensors((args[0], args[2:])) if name in _INDEXED else given:
+        if one.ndim > 0 or name in _LISTED:
             _refuse(name, one)
 
 
