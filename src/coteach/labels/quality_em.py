@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int, Int64
-from scipy.special import logsumexp, softmax
 
 _SMOOTHING = 0.01  # pseudo-items of a row of T, as a share of the items of an average class
 _EXPECTED = 0.7  # share of right labels that they speak for
@@ -75,11 +74,8 @@ def fit_model(
     model = LabelModel(transition_of(posterior, given, alike), 1.0, np.zeros(classes))
     gains: list[float] = []
     for _ in range(max_iterations):
-        log_prior = _log_prior(log_probs, model)
-        joint = log_prior + np.log(model.transition[:, given].T)
-        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
-        posterior = np.exp(joint - evidence)
-        prior = np.exp(log_prior)
+        prior, log_prior = _prior(log_probs, model)
+        posterior, evidence = _normalised(log_prior + np.log(model.transition).T[given])
         negentropy = (prior * log_prior).sum(1, keepdims=True)
         gains.append(float((evidence + entropy_weight * negentropy).mean()))
         if len(gains) > 1 and abs(gains[-1] - gains[-2]) < tolerance:
@@ -97,13 +93,26 @@ def log_joint(
     log_probs: Float64[np.ndarray, "n c"], given: Int[np.ndarray, " n"], model: LabelModel
 ) -> Float64[np.ndarray, "n c"]:
     """Log of q(y | x) T[y, g]."""
-    return np.asarray(_log_prior(log_probs, model) + np.log(model.transition[:, given].T))
+    return np.asarray(_prior(log_probs, model)[1] + np.log(model.transition).T[given])
 
 
-def _log_prior(log_probs: Float64[np.ndarray, "n c"], model: LabelModel) -> Float64[np.ndarray, "n c"]:
-    """Log of q(y | x)."""
+def _prior(
+    log_probs: Float64[np.ndarray, "n c"], model: LabelModel
+) -> tuple[Float64[np.ndarray, "n c"], Float64[np.ndarray, "n c"]]:
+    """q(y | x) and its log."""
     scores = model.sharpness * log_probs + model.bias
-    return np.asarray(scores - logsumexp(scores, axis=1, keepdims=True))
+    prior, log_total = _normalised(scores)
+    return prior, scores - log_total
+
+
+def _normalised(
+    scores: Float64[np.ndarray, "n c"],
+) -> tuple[Float64[np.ndarray, "n c"], Float64[np.ndarray, "n 1"]]:
+    """Softmax of rows and log of the sum of their exponentials, which are computed once for both."""
+    most = scores.max(1, keepdims=True)
+    shares = np.exp(scores - most)
+    total = shares.sum(1, keepdims=True)
+    return shares / total, most + np.log(total)
 
 
 def _sharpness(
@@ -126,7 +135,7 @@ def _bias(
     before: Float64[np.ndarray, " c"],
 ) -> Float64[np.ndarray, " c"]:
     """One step of scaling, by which each class gets as much of q as it has of the posterior."""
-    prior = softmax(scores + before, axis=1)
+    prior, _ = _normalised(scores + before)
     bias = before + np.log((posterior.sum(0) + 1) / (prior.sum(0) + 1))
     return np.asarray(bias - bias.mean())
 
